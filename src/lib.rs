@@ -1,0 +1,7 @@
+//! The CloudFaster operator: Proxmox VMs and Docker compose services from custom resources.
+//!
+//! The map of the modules; dependencies point one way, and the I/O stays at the edges.
+
+pub mod proxmox;
+pub mod simulator;
+pub mod standalone;

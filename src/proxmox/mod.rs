@@ -1,0 +1,3 @@
+//! Knows Proxmox VE, not Kubernetes.
+
+pub mod client;

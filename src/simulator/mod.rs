@@ -1,0 +1,1 @@
+//! A simulated Proxmox VE: for trying the operator out, for tests, for benchmarks.
