@@ -89,17 +89,18 @@ pub struct Credentials {
 
 /// How a server's certificate is checked; at most one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.caBundle), has(self.fingerprint), has(self.insecureSkipVerify) && self.insecureSkipVerify].filter(x, x).size() <= 1").message("give at most one of caBundle, fingerprint and insecureSkipVerify"))]
+#[x_kube(validation = Rule::new("[has(self.caBundle), has(self.fingerprints), has(self.insecureSkipVerify) && self.insecureSkipVerify].filter(x, x).size() <= 1").message("give at most one of caBundle, fingerprints and insecureSkipVerify"))]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
     /// Certificates of the authorities to trust, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub ca_bundle: Option<String>,
-    /// SHA-256 fingerprint of the server's certificate, as Proxmox shows it: `AB:CD:…`, 32 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 95), regex(pattern = "^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$"))]
-    pub fingerprint: Option<String>,
+    /// SHA-256 fingerprints of the servers' certificates, as Proxmox shows them: `AB:CD:…`, 32 bytes. Each node of a
+    /// cluster has a certificate of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 95), regex(pattern = "^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")))]
+    pub fingerprints: Vec<String>,
     /// Accept any certificate. Whoever is on the network path can then read the credentials; a condition warns of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,

@@ -190,8 +190,9 @@ pub struct Intent {
     pub node: String,
     /// The VMID that was chosen.
     pub vmid: i64,
-    /// VMID of the template that is cloned.
-    pub template: i64,
+    /// VMID of the template that is cloned; not known of a machine that was found by its marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<i64>,
     /// Counts the attempts, from 1.
     pub attempt: i64,
     /// How far it got; never goes back.
