@@ -1,6 +1,6 @@
 //! Who we are to Proxmox: a token, or a ticket that is renewed.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Method;
@@ -8,10 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{ApiError, Client, Credentials, Error, Result, form::Params, transport::Outgoing};
-
-/// A ticket is good for two hours; a new one is got well before.
-const RENEW_AFTER: Duration = Duration::from_secs(90 * 60);
+use super::{
+    ApiError, Client, Credentials, Error, Result,
+    form::Params,
+    transport::{LOGIN, Outgoing},
+};
 
 const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
 
@@ -98,7 +99,7 @@ impl Client {
         // Held while logging in, so that many requests at once make one login.
         let mut session = session.lock().await;
         let usable = session.as_ref().filter(|session| {
-            session.since.elapsed() < RENEW_AFTER
+            session.since.elapsed() < self.timeouts.ticket_age
                 && stale.is_none_or(|proof| proof.ticket != Some(session.since))
         });
         let fresh = match usable {
@@ -122,7 +123,7 @@ impl Client {
     async fn log_in(&self, user: &str, password: &SecretString) -> Result<Session> {
         let request = Outgoing {
             method: Method::POST,
-            path: "/access/ticket",
+            path: LOGIN,
             params: Params::new()
                 .set("username", user)
                 .set("password", password.expose_secret()),

@@ -54,6 +54,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// For a write's answer. A lock is waited for 10 s.
     pub write: Duration,
+    /// How old a ticket may get before another is got; Proxmox takes it for two hours.
+    pub ticket_age: Duration,
 }
 
 impl Default for Timeouts {
@@ -62,6 +64,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(20),
             write: Duration::from_secs(60),
+            ticket_age: Duration::from_secs(90 * 60),
         }
     }
 }

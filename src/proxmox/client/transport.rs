@@ -16,6 +16,9 @@ use super::{
 /// Proxmox closes a connection that idles for 5 s (`PVE::APIServer::AnyEvent`); ours go before.
 const IDLE: Duration = Duration::from_secs(3);
 
+/// Where tickets come from.
+pub(super) const LOGIN: &str = "/access/ticket";
+
 /// How often a read is repeated when its connection broke.
 const RETRIES: usize = 2;
 
@@ -229,7 +232,11 @@ impl Client {
             .map(|envelope| envelope.data)
             .map_err(|error| Error::Decode {
                 request: request.name(),
-                reason: error.to_string(),
+                // The parser quotes what it does not like, which a login's answer must not be.
+                reason: match request.path {
+                    LOGIN => "it is no ticket".to_owned(),
+                    _ => error.to_string(),
+                },
             })
     }
 }
