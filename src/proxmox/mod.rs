@@ -1,3 +1,4 @@
 //! Knows Proxmox VE, not Kubernetes.
 
 pub mod client;
+pub mod wire;
