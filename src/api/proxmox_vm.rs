@@ -197,9 +197,12 @@ pub struct Intent {
     pub attempt: i64,
     /// How far it got; never goes back.
     pub stage: Stage,
-    /// Why it was given up, in the stage `Abandoning`.
+    /// Why it was given up, in one word, in the stage `Abandoning`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why it was given up, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Failures of calls that were tried again on the same node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<i64>,
