@@ -1,1 +1,125 @@
-//! The embedded control plane.
+//! The embedded control plane: the Kubernetes API, as far as kubectl, kube-rs and client-go's
+//! informers use it, in this process and durable on disk.
+//!
+//! [`ControlPlane::router`] is an ordinary router that the kube client uses as its transport:
+//! `kube::Client::new(control_plane.router(), "default")`.
+
+mod builtin;
+mod discovery;
+mod handlers;
+mod housekeeping;
+mod jsonpath;
+mod meta;
+mod openapi;
+mod patch;
+mod plane;
+mod registry;
+mod schema;
+mod selectors;
+mod status;
+mod store;
+mod strategic;
+mod table;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use tokio_util::sync::CancellationToken;
+
+use plane::Plane;
+use registry::Registry;
+use store::Store;
+
+pub use registry::BadDefinition;
+pub use status::ApiError;
+pub use store::DiskError;
+
+/// The store's file in the data directory.
+const STORE: &str = "objects.redb";
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Definition(#[from] BadDefinition),
+    #[error("cannot make the data directory: {0}")]
+    Directory(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] DiskError),
+    #[error("cannot set up the cluster: {0}")]
+    SetUp(#[from] ApiError),
+}
+
+/// A running control plane; clones are the same one.
+#[derive(Clone)]
+pub struct ControlPlane {
+    plane: Arc<Plane>,
+}
+
+impl ControlPlane {
+    /// Opens the control plane whose objects are in `directory`, which is made if it is missing.
+    /// It serves the built-in kinds and those of `definitions`, and ends with `shutdown`.
+    ///
+    /// # Errors
+    /// A definition cannot be served, or the store cannot be used (another process has it open, say).
+    pub async fn open(
+        directory: &Path,
+        definitions: Vec<CustomResourceDefinition>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        tokio::fs::create_dir_all(directory).await?;
+        Self::start(Some(&directory.join(STORE)), definitions, shutdown).await
+    }
+
+    /// A control plane that forgets everything when it ends.
+    ///
+    /// # Errors
+    /// A definition cannot be served.
+    pub async fn in_memory(
+        definitions: Vec<CustomResourceDefinition>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        Self::start(None, definitions, shutdown).await
+    }
+
+    async fn start(
+        file: Option<&Path>,
+        definitions: Vec<CustomResourceDefinition>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        let registry = Registry::new(definitions)?;
+        let shelves: Vec<_> = registry
+            .shelves()
+            .map(|kind| Arc::clone(&kind.shelf))
+            .collect();
+        let store = Store::open(file, shelves, |shelf, object| {
+            // The schema may have changed since the object was written.
+            if let Some(kind) = registry.stored(shelf)
+                && kind.is_custom()
+            {
+                kind.schema.prune(object);
+                kind.schema.fill_defaults(object);
+            }
+        })?;
+        let plane = Arc::new(Plane {
+            registry,
+            store,
+            shutdown,
+        });
+        housekeeping::set_up(&plane).await?;
+        tokio::spawn(housekeeping::run(Arc::clone(&plane)));
+        Ok(Self { plane })
+    }
+
+    /// The API, for those who are trusted: in this process nobody is asked who they are.
+    pub fn router(&self) -> Router {
+        handlers::router(Arc::clone(&self.plane))
+    }
+
+    /// Ends all watches, writes what is queued, and releases the data directory.
+    pub async fn close(&self) {
+        self.plane.shutdown.cancel();
+        self.plane.store.close().await;
+    }
+}

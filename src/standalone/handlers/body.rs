@@ -1,0 +1,157 @@
+//! Bodies: JSON and YAML, at most so large, and strict about unknown fields if asked.
+
+use axum::body::Body;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::Query;
+use crate::standalone::registry::Kind;
+use crate::standalone::status::ApiError;
+
+/// The largest request body, in bytes: the limit of the API server.
+pub const LIMIT: usize = 3 * 1024 * 1024;
+
+const OBJECT_TYPES: &str = "application/json, application/yaml";
+
+/// The media type of a body, without its parameters.
+pub fn media_type(headers: &HeaderMap) -> &str {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+}
+
+pub async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(LIMIT)),
+        Err(error) => Err(ApiError::bad_request(format!(
+            "cannot read the body of the request: {error}"
+        ))),
+    }
+}
+
+/// The object in a request's body.
+pub async fn object(request: Request<Body>) -> Result<Value, ApiError> {
+    let yaml = is_yaml(request.headers())?;
+    let body = read(request.into_body()).await?;
+    let object = parse(&body, yaml)?;
+    if object.is_object() {
+        Ok(object)
+    } else {
+        Err(ApiError::bad_request(
+            "the body of the request is no object",
+        ))
+    }
+}
+
+/// The options in a request's body, which may be empty.
+pub async fn options(request: Request<Body>) -> Result<Value, ApiError> {
+    let headers = request.headers().clone();
+    let body = read(request.into_body()).await?;
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    parse(&body, is_yaml(&headers)?)
+}
+
+fn is_yaml(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match media_type(headers) {
+        "" | "application/json" => Ok(false),
+        "application/yaml" => Ok(true),
+        _ => Err(ApiError::unsupported_media_type(OBJECT_TYPES)),
+    }
+}
+
+pub fn parse(body: &[u8], yaml: bool) -> Result<Value, ApiError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type JSON or YAML): {error}"
+        ))
+    };
+    if yaml {
+        serde_saphyr::from_slice(body).map_err(|error| unreadable(&error))
+    } else {
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))
+    }
+}
+
+/// What is to happen to unknown fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl FieldValidation {
+    pub fn of(query: &Query) -> Result<Self, ApiError> {
+        match query.text("fieldValidation") {
+            "Ignore" => Ok(Self::Ignore),
+            "" | "Warn" => Ok(Self::Warn),
+            "Strict" => Ok(Self::Strict),
+            other => Err(ApiError::bad_request(format!(
+                "invalid value {other:?} of fieldValidation: one of Ignore, Warn, Strict is expected"
+            ))),
+        }
+    }
+
+    /// Drops the fields that the kind does not know.
+    ///
+    /// # Returns
+    /// The warnings for the client.
+    ///
+    /// # Errors
+    /// There are unknown fields, and they are to be refused.
+    pub fn prune(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
+        let unknown: Vec<String> = kind
+            .schema
+            .prune(object)
+            .into_iter()
+            .map(|path| format!("unknown field {path:?}"))
+            .collect();
+        match self {
+            Self::Strict if !unknown.is_empty() => Err(ApiError::bad_request(format!(
+                "strict decoding error: {}",
+                unknown.join(", ")
+            ))),
+            Self::Ignore => Ok(Vec::new()),
+            Self::Strict | Self::Warn => Ok(unknown),
+        }
+    }
+}
+
+/// Refuses an object that says it is something else.
+pub fn check_type(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| {
+        object
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (version, name) = (text("apiVersion"), text("kind"));
+    let expected = kind.api_version();
+    if version.is_empty() && name.is_empty() && !kind.is_custom() {
+        return Ok(());
+    }
+    if name.is_empty() {
+        return Err(ApiError::bad_request(
+            "Object 'Kind' is missing in the body of the request",
+        ));
+    }
+    if version != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if name != kind.kind {
+        return Err(ApiError::bad_request(format!(
+            "the kind in the data ({name}) does not match the expected kind ({})",
+            kind.kind
+        )));
+    }
+    Ok(())
+}

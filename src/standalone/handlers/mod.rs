@@ -1,0 +1,245 @@
+//! What requests ask for, and who answers them: a file per verb.
+
+mod body;
+mod create;
+mod delete;
+mod read;
+mod update;
+mod view;
+mod watch;
+
+pub use delete::{Deleted, Options, delete};
+pub use update::save;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{Method, Request};
+
+use super::plane::Plane;
+use super::registry::Kind;
+use super::status::ApiError;
+use super::store::{Key, Name};
+use super::{discovery, openapi};
+
+/// The routes of the Kubernetes API.
+pub fn router(plane: Arc<Plane>) -> Router {
+    use axum::routing::{any, get};
+    let healthy = || get(|| async { "ok" });
+    Router::new()
+        .route("/healthz", healthy())
+        .route("/livez", healthy())
+        .route("/readyz", healthy())
+        .route("/version", get(discovery::version))
+        .route("/api", get(discovery::core))
+        .route("/apis", get(discovery::groups))
+        .route("/api/{version}", get(discovery::core_resources))
+        .route("/apis/{group}", get(discovery::group))
+        .route("/apis/{group}/{version}", get(discovery::resources))
+        .route("/openapi/v2", get(openapi::v2))
+        .route("/openapi/v3", get(openapi::index))
+        .route("/openapi/v3/{*path}", get(openapi::document))
+        .route("/api/{version}/{*path}", any(core_objects))
+        .route("/apis/{group}/{version}/{*path}", any(objects))
+        .fallback(|| async { ApiError::no_resource() })
+        .with_state(plane)
+}
+
+async fn core_objects(
+    State(plane): State<Arc<Plane>>,
+    Path((version, path)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    answer(plane, "", &version, &path, request).await
+}
+
+async fn objects(
+    State(plane): State<Arc<Plane>>,
+    Path((group, version, path)): Path<(String, String, String)>,
+    request: Request<Body>,
+) -> Response {
+    answer(plane, &group, &version, &path, request).await
+}
+
+async fn answer(
+    plane: Arc<Plane>,
+    group: &str,
+    version: &str,
+    path: &str,
+    request: Request<Body>,
+) -> Response {
+    let answered = match Target::find(&plane, group, version, path) {
+        Ok(target) => dispatch(plane, target, request).await,
+        Err(error) => Err(error),
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// What a path names.
+struct Target {
+    kind: Arc<Kind>,
+    /// `None` for a kind without namespaces, and for all of them.
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<String>,
+}
+
+impl Target {
+    fn find(plane: &Plane, group: &str, version: &str, path: &str) -> Result<Self, ApiError> {
+        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let (namespace, rest) = match segments.as_slice() {
+            // `namespaces/x` and `namespaces/x/status` are namespaces themselves.
+            ["namespaces", namespace, rest @ ..]
+                if !rest.is_empty() && !matches!(rest, ["status" | "finalize"]) =>
+            {
+                (Some((*namespace).to_owned()), rest)
+            }
+            rest => (None, rest),
+        };
+        let (plural, name, subresource) = match rest {
+            [plural] => (plural, None, None),
+            [plural, name] => (plural, Some(*name), None),
+            [plural, name, subresource] => (plural, Some(*name), Some(*subresource)),
+            _ => return Err(ApiError::no_resource()),
+        };
+        let kind = plane
+            .registry
+            .find(group, version, plural)
+            .ok_or_else(ApiError::no_resource)?;
+        let scope_fits = match (&namespace, name) {
+            (Some(_), _) => kind.namespaced,
+            (None, Some(_)) => !kind.namespaced,
+            (None, None) => true,
+        };
+        let subresource_exists = match subresource {
+            None => true,
+            Some("status") => kind.status_subresource,
+            Some(_) => false,
+        };
+        if !scope_fits || !subresource_exists {
+            return Err(ApiError::no_resource());
+        }
+        Ok(Self {
+            kind: Arc::clone(kind),
+            namespace,
+            name: name.map(str::to_owned),
+            subresource: subresource.map(str::to_owned),
+        })
+    }
+
+    fn key(&self, name: &str) -> Key {
+        Key {
+            shelf: Arc::clone(&self.kind.shelf),
+            name: Name::new(self.namespace.clone().unwrap_or_default(), name),
+        }
+    }
+
+    fn is_status(&self) -> bool {
+        self.subresource.is_some()
+    }
+}
+
+async fn dispatch(
+    plane: Arc<Plane>,
+    target: Target,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let query = Query::of(&request);
+    let allow = |verb: &str| {
+        if target.kind.allows(verb) {
+            Ok(())
+        } else {
+            Err(ApiError::method_not_allowed())
+        }
+    };
+    match (request.method(), &target.name) {
+        (&Method::GET, None) if query.flag("watch")? => {
+            allow("watch")?;
+            watch::watch(&plane, &target, &query, request.headers())
+        }
+        (&Method::GET, None) => {
+            allow("list")?;
+            read::list(&plane, &target, &query, request.headers())
+        }
+        (&Method::GET, Some(name)) => {
+            allow("get")?;
+            read::get(&plane, &target, name, &query, request.headers())
+        }
+        // A collection of all namespaces has nowhere to put a new object.
+        (&Method::POST, None) if target.kind.namespaced == target.namespace.is_some() => {
+            allow("create")?;
+            create::create(&plane, &target, &query, request).await
+        }
+        (&Method::PUT, Some(name)) => {
+            allow("update")?;
+            update::put(&plane, &target, name, &query, request).await
+        }
+        (&Method::PATCH, Some(name)) => {
+            allow("patch")?;
+            update::patch(&plane, &target, name, &query, request).await
+        }
+        (&Method::DELETE, Some(name)) if !target.is_status() => {
+            allow("delete")?;
+            delete::one(&plane, &target, name, &query, request).await
+        }
+        (&Method::DELETE, None) if target.kind.namespaced == target.namespace.is_some() => {
+            allow("deletecollection")?;
+            delete::collection(&plane, &target, &query, request).await
+        }
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// The query parameters; of those that are given twice, the last counts.
+struct Query(HashMap<String, String>);
+
+impl Query {
+    fn of(request: &Request<Body>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.text(name) {
+            "" => Ok(self.0.contains_key(name)),
+            "true" | "1" | "True" | "t" => Ok(true),
+            "false" | "0" | "False" | "f" => Ok(false),
+            other => Err(ApiError::bad_request(format!(
+                "invalid value {other:?} of {name}: a boolean is expected"
+            ))),
+        }
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        match self.text(name) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                ApiError::bad_request(format!(
+                    "invalid value {text:?} of {name}: a whole number is expected"
+                ))
+            }),
+        }
+    }
+
+    fn dry_run(&self) -> Result<bool, ApiError> {
+        match self.text("dryRun") {
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => Err(ApiError::bad_request(format!(
+                "invalid value {other:?} of dryRun: only All is known"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Update and patch, of objects and of their status.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{Request, StatusCode};
+use serde_json::Value;
+
+use super::body::{self, FieldValidation};
+use super::create::{check_kind, kind_as_stored};
+use super::view::View;
+use super::{Query, Target};
+use crate::standalone::patch::Patch;
+use crate::standalone::plane::{Plane, from_stored, to_stored};
+use crate::standalone::registry::{Kind, Origin};
+use crate::standalone::status::{ApiError, FieldError};
+use crate::standalone::store::{Key, Record, Write, WriteError};
+use crate::standalone::{builtin, meta};
+
+/// How often a change that names no resource version is computed anew.
+const ATTEMPTS: usize = 64;
+
+pub async fn put(
+    plane: &Plane,
+    target: &Target,
+    name: &str,
+    query: &Query,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let kind = &target.kind;
+    let view = View::wanted(kind, request.headers(), query)?;
+    let dry_run = query.dry_run()?;
+    let validation = FieldValidation::of(query)?;
+    let mut object = body::object(request).await?;
+    body::check_type(kind, &object)?;
+    let given = meta::text(&object, "name").to_owned();
+    if given != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    let warnings = validation.prune(kind, &mut object)?;
+    if kind.is_custom() && meta::text(&object, "resourceVersion").is_empty() {
+        let error = FieldError::invalid(
+            "metadata.resourceVersion",
+            &0.into(),
+            "must be specified for an update",
+        );
+        return Err(ApiError::invalid(kind, name, &[error]));
+    }
+    let object = to_stored(kind, object);
+    let change = |_: &Value| Ok(object.clone());
+    let record = update(plane, target, name, dry_run, change).await?;
+    Ok(view.respond(StatusCode::OK, view.object(&record), &warnings))
+}
+
+pub async fn patch(
+    plane: &Plane,
+    target: &Target,
+    name: &str,
+    query: &Query,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let kind = &target.kind;
+    let view = View::wanted(kind, request.headers(), query)?;
+    let dry_run = query.dry_run()?;
+    let validation = FieldValidation::of(query)?;
+    let media_type = body::media_type(request.headers()).to_owned();
+    let body = body::read(request.into_body()).await?;
+    let patch = Patch::parse(kind, name, &media_type, &body)?;
+    let mut warnings = Vec::new();
+    let change = |current: &Value| {
+        let mut object = from_stored(kind, current.clone());
+        patch.apply(kind, name, &mut object)?;
+        body::check_type(kind, &object)?;
+        warnings = validation.prune(kind, &mut object)?;
+        Ok(to_stored(kind, object))
+    };
+    let record = update(plane, target, name, dry_run, change).await?;
+    Ok(view.respond(StatusCode::OK, view.object(&record), &warnings))
+}
+
+/// Computes what the object is to become, from what it is, until nobody else was faster.
+async fn update(
+    plane: &Plane,
+    target: &Target,
+    name: &str,
+    dry_run: bool,
+    mut change: impl FnMut(&Value) -> Result<Value, ApiError>,
+) -> Result<Arc<Record>, ApiError> {
+    let kind = &target.kind;
+    let key = target.key(name);
+    for _ in 0..ATTEMPTS {
+        let current = plane
+            .store
+            .get(&key)
+            .ok_or_else(|| ApiError::not_found(kind, name))?;
+        let wanted = change(&current.value)?;
+        let next = admit(plane, target, name, wanted, &current)?;
+        match save(plane, &key, &current, next, dry_run).await {
+            Err(WriteError::Stale) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(ApiError::modified(kind, name))
+}
+
+/// Writes the object, or removes it if nothing holds it any more.
+///
+/// # Errors
+/// It was changed meanwhile, or cannot be written.
+pub async fn save(
+    plane: &Plane,
+    key: &Key,
+    current: &Arc<Record>,
+    next: Value,
+    dry_run: bool,
+) -> Result<Arc<Record>, WriteError> {
+    let remove = is_gone(&next);
+    if !remove && next == current.value {
+        return Ok(Arc::clone(current));
+    }
+    if dry_run {
+        return Record::preview(next)
+            .map(Arc::new)
+            .map_err(|error| WriteError::Disk(error.to_string()));
+    }
+    plane
+        .store
+        .write(Write {
+            key: key.clone(),
+            expected: Some(current.revision),
+            guard: None,
+            value: next,
+            remove,
+        })
+        .await
+}
+
+/// Whether an object that is being deleted has nothing left that holds it.
+pub fn is_gone(object: &Value) -> bool {
+    meta::is_deleting(object)
+        && meta::finalizers(object).is_empty()
+        && !builtin::namespaces::is_held(object)
+}
+
+/// The rules of an update.
+fn admit(
+    plane: &Plane,
+    target: &Target,
+    name: &str,
+    mut next: Value,
+    current: &Record,
+) -> Result<Value, ApiError> {
+    let kind = &target.kind;
+    let old = &current.value;
+    check_preconditions(kind, name, &next, current)?;
+    meta::settle_namespace(&mut next, target.namespace.as_deref())?;
+    if kind.status_subresource {
+        if target.is_status() {
+            // Only the status is taken over.
+            let status = next.get_mut("status").map(Value::take);
+            next = old.clone();
+            set(&mut next, "status", status);
+        } else {
+            set(&mut next, "status", old.get("status").cloned());
+        }
+    }
+    if kind.origin == Origin::Namespace && target.subresource.as_deref() != Some("finalize") {
+        set(&mut next, "spec", old.get("spec").cloned());
+    }
+    meta::keep_system_fields(&mut next, old)?;
+    let mut errors = meta::check_update(&next, old);
+    builtin::admit(kind_as_stored(plane, kind), &mut next)?;
+    errors.extend(check_kind(kind, &mut next, Some(old)));
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(kind, name, &errors));
+    }
+    count_generation(kind, &mut next, old)?;
+    Ok(next)
+}
+
+fn check_preconditions(
+    kind: &Kind,
+    name: &str,
+    next: &Value,
+    current: &Record,
+) -> Result<(), ApiError> {
+    let uid = meta::text(next, "uid");
+    let current_uid = meta::text(&current.value, "uid");
+    if !uid.is_empty() && uid != current_uid {
+        return Err(ApiError::conflict(
+            kind,
+            name,
+            &format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}"
+            ),
+        ));
+    }
+    let revision = meta::text(next, "resourceVersion");
+    if !revision.is_empty() && revision != current.revision.to_string() {
+        return Err(ApiError::modified(kind, name));
+    }
+    Ok(())
+}
+
+/// The generation counts the changes of what is wanted: of everything but the metadata and, where
+/// it is a subresource, the status.
+fn count_generation(kind: &Kind, next: &mut Value, old: &Value) -> Result<(), ApiError> {
+    if !kind.is_custom() {
+        return Ok(());
+    }
+    let is_wanted = |(name, _): &(&String, &Value)| {
+        *name != "metadata" && !(kind.status_subresource && *name == "status")
+    };
+    let fields = |object: &Value| {
+        object
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(is_wanted)
+            .count()
+    };
+    let same = next
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(is_wanted)
+        .all(|(name, value)| old.get(name) == Some(value));
+    if !same || fields(next) != fields(old) {
+        bump_generation(next)?;
+    }
+    Ok(())
+}
+
+/// One generation more, for a kind that counts them.
+pub fn bump_generation(object: &mut Value) -> Result<(), ApiError> {
+    let metadata = meta::of(object)?;
+    if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+        metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
+    Ok(())
+}
+
+fn set(object: &mut Value, field: &str, value: Option<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        match value {
+            Some(value) => object.insert(field.to_owned(), value),
+            None => object.remove(field),
+        };
+    }
+}

@@ -1,0 +1,74 @@
+//! What all requests share: the kinds, the objects, and the end.
+
+use std::sync::Arc;
+
+use jiff::{Timestamp, Unit};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::builtin::events;
+use super::registry::{Kind, Origin, Registry};
+use super::status::ApiError;
+use super::store::{Key, Name, Record, Store, WriteError};
+
+/// The shelf of the namespaces.
+pub const NAMESPACES: &str = "namespaces";
+
+pub struct Plane {
+    pub registry: Registry,
+    pub store: Store,
+    pub shutdown: CancellationToken,
+}
+
+impl Plane {
+    /// The namespace's object; it may be on its way out.
+    pub fn namespace(&self, name: &str) -> Option<Arc<Record>> {
+        self.store.get(&Self::namespace_key(name))
+    }
+
+    pub fn namespace_key(name: &str) -> Key {
+        Key {
+            shelf: NAMESPACES.into(),
+            name: Name::new("", name),
+        }
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Closed => Self::unavailable("the control plane is shutting down"),
+            WriteError::Stale | WriteError::Disk(_) => Self::internal(error),
+        }
+    }
+}
+
+/// A stored object as the version (or the view) `kind` shows it.
+pub fn from_stored(kind: &Kind, mut object: Value) -> Value {
+    if kind.origin == Origin::CoreEvent {
+        events::to_core(&mut object);
+    }
+    set_version(&mut object, kind.api_version());
+    object
+}
+
+/// An object that a request brought, as it is stored.
+pub fn to_stored(kind: &Kind, mut object: Value) -> Value {
+    if kind.origin == Origin::CoreEvent {
+        events::from_core(&mut object);
+    }
+    set_version(&mut object, kind.stored_as.clone());
+    object
+}
+
+fn set_version(object: &mut Value, api_version: String) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert("apiVersion".to_owned(), api_version.into());
+    }
+}
+
+/// Now, as Kubernetes writes it: in UTC, to the second.
+pub fn now() -> String {
+    let now = Timestamp::now();
+    now.round(Unit::Second).unwrap_or(now).to_string()
+}

@@ -1,0 +1,381 @@
+//! API errors: the `Status` objects that Kubernetes answers with, with its reasons and texts.
+
+use std::fmt;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::registry::Kind;
+
+/// A refusal, as it goes over the wire.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    code: StatusCode,
+    reason: &'static str,
+    message: String,
+    details: Option<Box<Value>>,
+}
+
+impl ApiError {
+    fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    fn about(mut self, kind: &Kind, name: &str) -> Self {
+        let mut details = json!({ "name": name, "kind": kind.plural });
+        if !kind.group.is_empty() {
+            details["group"] = kind.group.clone().into();
+        }
+        self.details = Some(Box::new(details));
+        self
+    }
+
+    pub fn code(&self) -> StatusCode {
+        self.code
+    }
+
+    /// Whether this is a failed optimistic lock (and not, say, a name that is taken).
+    pub fn is_conflict(&self) -> bool {
+        self.reason == "Conflict"
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    pub fn forbidden(kind: &Kind, name: &str, detail: &str) -> Self {
+        let message = format!("{} \"{name}\" is forbidden: {detail}", kind.resource());
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(kind, name)
+    }
+
+    pub fn not_found(kind: &Kind, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", kind.resource());
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(kind, name)
+    }
+
+    /// A group, version or resource that is not served.
+    pub fn no_resource() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    pub fn not_acceptable() -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json, application/yaml",
+        )
+    }
+
+    pub fn unsupported_media_type(supported: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {supported}"
+            ),
+        )
+    }
+
+    pub fn already_exists(kind: &Kind, name: &str) -> Self {
+        let message = format!("{} \"{name}\" already exists", kind.resource());
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(kind, name)
+    }
+
+    pub fn conflict(kind: &Kind, name: &str, detail: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {detail}",
+            kind.resource()
+        );
+        Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
+    }
+
+    /// The optimistic lock failed.
+    pub fn modified(kind: &Kind, name: &str) -> Self {
+        Self::conflict(
+            kind,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// A resource version from the future: of another store, or from before this one was restored.
+    pub fn revision_too_large(asked: u64, current: u64) -> Self {
+        let mut error = Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "Timeout",
+            format!("Too large resource version: {asked}, current: {current}"),
+        );
+        error.details = Some(Box::new(json!({
+            "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
+            "retryAfterSeconds": 1,
+        })));
+        error
+    }
+
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            message,
+        )
+    }
+
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        )
+    }
+
+    /// A JSON patch that does not fit the object.
+    pub fn patch_failed(kind: &Kind, name: &str, cause: &dyn fmt::Display) -> Self {
+        let mut error = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {cause}"),
+        )
+        .about(kind, name);
+        if let Some(details) = &mut error.details {
+            details["causes"] =
+                json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]);
+        }
+        error
+    }
+
+    /// The object does not fit its kind's rules. `errors` must not be empty.
+    pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        let qualified = if kind.group.is_empty() {
+            kind.kind.clone()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
+        let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+        for error in errors {
+            let text = error.to_string();
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let list = match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let causes: Vec<Value> = errors
+            .iter()
+            .map(|error| {
+                json!({
+                    "reason": error.problem.reason(),
+                    "message": error.body(),
+                    "field": error.field,
+                })
+            })
+            .collect();
+        let mut details = json!({ "name": name, "kind": kind.kind, "causes": causes });
+        if !kind.group.is_empty() {
+            details["group"] = kind.group.clone().into();
+        }
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("{qualified} \"{name}\" is invalid: {list}"),
+            details: Some(Box::new(details)),
+        }
+    }
+
+    /// The `Status` object itself, as a watch sends it in its `ERROR` event.
+    pub fn to_status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code.as_u16(),
+        });
+        if let Some(details) = &self.details {
+            status["details"] = (**details).clone();
+        }
+        status
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (
+            self.code,
+            [(header::CONTENT_TYPE, "application/json")],
+            self.to_status().to_string(),
+        )
+            .into_response();
+        if self.code == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldError {
+    /// The path, as in `spec.disks[0].size`.
+    pub field: String,
+    pub problem: Problem,
+}
+
+/// The classes of field errors, with what their texts need.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Problem {
+    Required(String),
+    Invalid {
+        value: String,
+        detail: String,
+    },
+    TypeInvalid {
+        value: String,
+        detail: String,
+    },
+    NotSupported {
+        value: String,
+        supported: Vec<String>,
+    },
+    Duplicate(String),
+    Forbidden(String),
+    TooLong(usize),
+    TooMany {
+        actual: usize,
+        most: usize,
+    },
+}
+
+impl Problem {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Required(_) => "FieldValueRequired",
+            Self::Invalid { .. } => "FieldValueInvalid",
+            Self::TypeInvalid { .. } => "FieldValueTypeInvalid",
+            Self::NotSupported { .. } => "FieldValueNotSupported",
+            Self::Duplicate(_) => "FieldValueDuplicate",
+            Self::Forbidden(_) => "FieldValueForbidden",
+            Self::TooLong(_) => "FieldValueTooLong",
+            Self::TooMany { .. } => "FieldValueTooMany",
+        }
+    }
+}
+
+impl FieldError {
+    pub fn new(field: impl Into<String>, problem: Problem) -> Self {
+        Self {
+            field: field.into(),
+            problem,
+        }
+    }
+
+    /// A value that breaks a rule; `value` is shown as JSON shows it.
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
+        Self::new(
+            field,
+            Problem::Invalid {
+                value: shown(value),
+                detail: detail.into(),
+            },
+        )
+    }
+
+    pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(field, Problem::Required(detail.into()))
+    }
+
+    pub fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(field, Problem::Forbidden(detail.into()))
+    }
+
+    /// The text without the path.
+    pub fn body(&self) -> String {
+        match &self.problem {
+            Problem::Required(detail) if detail.is_empty() => "Required value".to_owned(),
+            Problem::Required(detail) => format!("Required value: {detail}"),
+            Problem::Invalid { value, detail } | Problem::TypeInvalid { value, detail } => {
+                format!("Invalid value: {value}: {detail}")
+            }
+            Problem::NotSupported { value, supported } => {
+                let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+                format!(
+                    "Unsupported value: {value}: supported values: {}",
+                    quoted.join(", ")
+                )
+            }
+            Problem::Duplicate(value) => format!("Duplicate value: {value}"),
+            Problem::Forbidden(detail) => format!("Forbidden: {detail}"),
+            Problem::TooLong(most) => format!("Too long: may not be more than {most} bytes"),
+            Problem::TooMany { actual, most } => {
+                format!("Too many: {actual}: must have at most {most} items")
+            }
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.body())
+    }
+}
+
+/// A value as Kubernetes shows it in field errors: as Go prints it.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(object) => {
+            let mut fields: Vec<_> = object.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            let fields: Vec<String> = fields
+                .into_iter()
+                .map(|(name, value)| format!("{name:?}:{}", shown(value)))
+                .collect();
+            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(shown).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Null => "\"null\"".to_owned(),
+        scalar => scalar.to_string(),
+    }
+}
