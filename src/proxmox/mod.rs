@@ -1,4 +1,5 @@
 //! Knows Proxmox VE, not Kubernetes.
 
 pub mod client;
+pub mod identity;
 pub mod wire;
