@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proxmox::wire::{Upid, Vmid};
 
-use super::snapshot::{SiteId, SiteState, VmEntry};
+use super::state::{SiteId, SiteState, VmEntry};
 
 /// What changed in a site from one poll to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

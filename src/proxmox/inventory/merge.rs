@@ -13,7 +13,7 @@ use crate::proxmox::wire::{
 
 use super::{
     Node,
-    snapshot::{
+    state::{
         GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState,
         VmDetails, VmEntry, describe,
     },

@@ -7,6 +7,7 @@ mod changes;
 mod merge;
 mod poll;
 mod snapshot;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,10 @@ use crate::proxmox::{client::Client, wire::Vmid};
 
 pub use changes::Changes;
 use merge::Configured;
-pub use snapshot::{
-    Claim, GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, Snapshot, StorageState,
-    TaskState, VmDetails, VmEntry,
+pub use snapshot::{Claim, Snapshot};
+pub use state::{
+    GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState, VmDetails,
+    VmEntry,
 };
 
 /// A node as the settings have it.

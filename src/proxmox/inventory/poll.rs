@@ -19,7 +19,8 @@ use super::{
     Control, Shared, Site,
     changes::Changes,
     merge::Answers,
-    snapshot::{SiteError, SiteId, SiteState, Snapshot, TaskState, describe},
+    snapshot::Snapshot,
+    state::{SiteError, SiteId, SiteState, TaskState, describe},
 };
 
 /// How many small requests are under way at once.
