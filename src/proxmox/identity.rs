@@ -213,7 +213,7 @@ fn parse(text: &str) -> Option<(Mark, usize)> {
     // There is one way only to write a mark.
     let written = mark.written();
     let written = written.strip_prefix(PREFIX)?;
-    text.starts_with(written).then(|| (mark, written.len()))
+    text.starts_with(written).then_some((mark, written.len()))
 }
 
 #[cfg(test)]

@@ -132,6 +132,31 @@ async fn a_write_without_a_connection_certainly_did_nothing() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_breaks_or_hangs_certainly_did_nothing() {
+    for hangs in [false, true] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                if hangs {
+                    held.push(stream);
+                }
+            }
+        });
+        let server = PveServer::start(|_| Reply::Lost).await;
+        let mut settings = server.settings();
+        settings.endpoints = vec![format!("https://{address}").parse().unwrap()];
+        settings.timeouts.connect = Duration::from_millis(200);
+        let client = Client::new(settings).unwrap();
+        let error = client.start("pve1", 600).await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+        assert!(error.certainly_no_effect());
+        accepting.abort();
+    }
+}
+
+#[tokio::test]
 async fn connections_that_close_after_each_refusal_are_no_hindrance() {
     let server = PveServer::start(|seen| match seen.path.ends_with("/config") {
         true => Reply::refusal(

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde::de::IgnoredAny;
 
 use crate::proxmox::wire::{
-    AgentInterfaces, ClusterStatus, ClusterTask, LogLine, PendingValue, Permissions, Resource,
-    Storage, TaskStatus, Upid, Version, VmConfig, VmStatus, Vmid, Volume,
+    AgentInterfaces, ClusterStatus, ClusterTask, ClusterTasks, LogLine, PendingValue, Permissions,
+    Resource, Storage, TaskStatus, Upid, Version, VmConfig, VmStatus, Vmid, Volume,
 };
 
 use super::{
@@ -64,7 +64,8 @@ impl Client {
 
     /// Running tasks, and the latest that ended. Empty without Sys.Audit.
     pub async fn tasks(&self) -> Result<Vec<ClusterTask>> {
-        self.read("/cluster/tasks", Params::new()).await
+        let tasks: ClusterTasks = self.read("/cluster/tasks", Params::new()).await?;
+        Ok(tasks.0)
     }
 
     /// What we are allowed to do.

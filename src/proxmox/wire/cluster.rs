@@ -21,7 +21,7 @@ pub struct Version {
 pub struct ClusterEntry {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::string")]
     name: String,
     #[serde(default, deserialize_with = "lenient::text")]
     ip: Option<String>,
@@ -90,11 +90,12 @@ impl From<Vec<ClusterEntry>> for ClusterStatus {
 #[serde(default)]
 pub struct Resource {
     /// `qemu`, `lxc`, `node`, `storage`, `pool`, `sdn`, …
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "lenient::string")]
     pub kind: String,
     #[serde(deserialize_with = "lenient::integer")]
     pub vmid: Option<Vmid>,
     /// Proxmox's own name of the node.
+    #[serde(deserialize_with = "lenient::string")]
     pub node: String,
     #[serde(deserialize_with = "lenient::text")]
     pub name: Option<String>,

@@ -1,7 +1,7 @@
 //! Reading scalars as Perl writes them. A value that cannot be read counts as absent, so that one
 //! odd field never hides a whole list.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 /// A whole number, written as a number, a string, or a fraction (which is cut off).
@@ -33,6 +33,22 @@ pub(super) fn text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>
         .as_ref()
         .and_then(as_text)
         .filter(|text| !text.is_empty()))
+}
+
+/// A text that is empty when absent.
+pub(super) fn string<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    Ok(text(input)?.unwrap_or_default())
+}
+
+/// A list without the entries that are not understood.
+pub(super) fn entries<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    input: D,
+) -> Result<Vec<T>, D::Error> {
+    let entries = Vec::<Value>::deserialize(input)?;
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| serde_json::from_value(entry).ok())
+        .collect())
 }
 
 /// A list of names separated by commas, semicolons or blanks, as in `content` and `tags`.

@@ -20,7 +20,7 @@ pub use config::VmConfig;
 pub use drive::{Drive, VolumeKind, VolumeRef};
 pub use node::{Storage, Volume};
 pub use size::parse_size;
-pub use task::{ClusterTask, LogLine, TaskStatus};
+pub use task::{ClusterTask, ClusterTasks, LogLine, TaskStatus};
 pub use upid::{InvalidUpid, Upid};
 pub use vm::{PendingValue, VmStatus};
 

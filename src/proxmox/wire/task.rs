@@ -52,6 +52,11 @@ pub struct ClusterTask {
     pub status: Option<String>,
 }
 
+/// `/cluster/tasks`, without what is no task that we could name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterTasks(#[serde(deserialize_with = "lenient::entries")] pub Vec<ClusterTask>);
+
 impl ClusterTask {
     /// How it ended, or nothing while it runs.
     pub fn end(&self) -> Option<&str> {
