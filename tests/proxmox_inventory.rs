@@ -1,10 +1,5 @@
 //! The inventory against small HTTPS servers: what it asks, what it knows, whom it tells.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[allow(dead_code)]
 #[path = "support/pve_server.rs"]
@@ -20,8 +15,8 @@ use cloudfaster::proxmox::{
     client::{Client, Settings, Trust},
     identity::Mark,
     inventory::{
-        Event, GuestKind, InvalidSettings, Inventory, InventorySettings, Node, Reach, Site,
-        SiteError, SiteId, TaskState,
+        Event, GuestKind, InvalidSettings, Inventory, InventorySettings, Node, Reach, Site, SiteError, SiteId,
+        TaskState,
     },
     wire::Upid,
 };
@@ -52,10 +47,7 @@ impl Cluster {
         Self {
             name: "lab",
             quorate: true,
-            vms: vms
-                .into_iter()
-                .map(|vmid| (vmid, ("pve1".to_owned(), String::new())))
-                .collect(),
+            vms: vms.into_iter().map(|vmid| (vmid, ("pve1".to_owned(), String::new()))).collect(),
             tasks: Vec::new(),
             task_status: Value::Null,
             broken: BTreeSet::new(),
@@ -77,12 +69,12 @@ impl Cluster {
             ]),
             ["cluster", "tasks"] => json!(self.tasks),
             ["cluster", "resources"] => {
-                let nodes = ["pve1", "pve2"].map(|node| {
-                    json!({"type": "node", "node": node, "status": "online", "maxmem": 1_u64 << 34})
-                });
-                let vms = self.vms.iter().map(|(vmid, (node, _))| {
-                    json!({"type": "qemu", "vmid": vmid, "node": node, "status": "stopped"})
-                });
+                let nodes = ["pve1", "pve2"]
+                    .map(|node| json!({"type": "node", "node": node, "status": "online", "maxmem": 1_u64 << 34}));
+                let vms = self
+                    .vms
+                    .iter()
+                    .map(|(vmid, (node, _))| json!({"type": "qemu", "vmid": vmid, "node": node, "status": "stopped"}));
                 Value::Array(nodes.into_iter().chain(vms).collect())
             }
             ["nodes", node, "qemu", vmid, "config"] => {
@@ -123,9 +115,7 @@ impl Lab {
     fn asked(&self) -> BTreeMap<String, usize> {
         let mut asked = BTreeMap::new();
         for seen in self.server.seen() {
-            *asked
-                .entry(seen.path.replace("/api2/json", ""))
-                .or_default() += 1;
+            *asked.entry(seen.path.replace("/api2/json", "")).or_default() += 1;
         }
         asked
     }
@@ -140,22 +130,11 @@ fn site(settings: Settings) -> Site {
 }
 
 fn node(name: &str, proxmox_name: &str) -> Node {
-    Node {
-        name: name.to_owned(),
-        proxmox_name: proxmox_name.to_owned(),
-    }
+    Node { name: name.to_owned(), proxmox_name: proxmox_name.to_owned() }
 }
 
-fn inventory(
-    sites: impl IntoIterator<Item = Site>,
-    poll_fast: Duration,
-    poll_slow: Duration,
-) -> Inventory {
-    let settings = InventorySettings {
-        sites: sites.into_iter().collect(),
-        poll_fast,
-        poll_slow,
-    };
+fn inventory(sites: impl IntoIterator<Item = Site>, poll_fast: Duration, poll_slow: Duration) -> Inventory {
+    let settings = InventorySettings { sites: sites.into_iter().collect(), poll_fast, poll_slow };
     Inventory::start(settings, CancellationToken::new()).unwrap()
 }
 
@@ -182,10 +161,7 @@ async fn a_thousand_vms_cost_the_requests_of_one() {
     assert_eq!(asked["/cluster/tasks"], polls);
     assert_eq!(asked["/cluster/status"], polls);
     assert_eq!(asked["/version"], 1);
-    let configs: Vec<_> = asked
-        .iter()
-        .filter(|(path, _)| path.ends_with("/config"))
-        .collect();
+    let configs: Vec<_> = asked.iter().filter(|(path, _)| path.ends_with("/config")).collect();
     assert_eq!(configs.len(), 1000);
     assert!(configs.iter().all(|(_, times)| **times == 1));
 }
@@ -203,10 +179,7 @@ async fn a_refresh_sees_what_was_there_when_it_was_called() {
         let vm = ("pve2".to_owned(), mark(vmid).line());
         lab.cluster.lock().vms.insert(vmid, vm);
         let snapshot = inventory.refresh().await;
-        assert_eq!(
-            snapshot.vm("sv1", vmid).unwrap().node.as_deref(),
-            Some("sv2")
-        );
+        assert_eq!(snapshot.vm("sv1", vmid).unwrap().node.as_deref(), Some("sv2"));
         assert!(snapshot.claims("u1").iter().any(|claim| claim.vmid == vmid));
     }
     lab.cluster.lock().vms.remove(&600);
@@ -238,11 +211,7 @@ async fn it_asks_often_while_a_task_runs_and_rests_after() {
     let mut cluster = Cluster::new([600]);
     cluster.tasks.push(json!({"upid": CLONE, "node": "pve1"}));
     let lab = Lab::start(cluster).await;
-    let inventory = inventory(
-        [site(lab.server.settings())],
-        Duration::from_millis(1),
-        NEVER,
-    );
+    let inventory = inventory([site(lab.server.settings())], Duration::from_millis(1), NEVER);
     // Nobody asks for these polls.
     lab.server.wait_for_requests(40).await;
     let mut events = inventory.subscribe();
@@ -271,10 +240,7 @@ async fn a_task_that_left_the_list_is_looked_up() {
     assert_eq!(snapshot.task("sv1", &upid), Some(&TaskState::Running));
     assert_eq!(snapshot.running_clones_of("sv1", 9000), 1);
     lab.cluster.lock().tasks.clear();
-    let failed = TaskState::Ended {
-        ok: false,
-        text: "clone failed: no space".to_owned(),
-    };
+    let failed = TaskState::Ended { ok: false, text: "clone failed: no space".to_owned() };
     for _ in 0..2 {
         let snapshot = inventory.refresh().await;
         assert_eq!(snapshot.task("sv1", &upid), Some(&failed));
@@ -289,14 +255,8 @@ async fn a_refused_token_is_said_and_goes_away_once_mended() {
     let inventory = lab.inventory();
     let snapshot = inventory.refresh().await;
     let error = snapshot.site(SiteId(0)).unwrap().error.clone();
-    assert_eq!(
-        error,
-        Some(SiteError::Auth("Authentication failed!".to_owned()))
-    );
-    assert!(matches!(
-        snapshot.node("sv1").unwrap().reach,
-        Reach::Unknown(_)
-    ));
+    assert_eq!(error, Some(SiteError::Auth("Authentication failed!".to_owned())));
+    assert!(matches!(snapshot.node("sv1").unwrap().reach, Reach::Unknown(_)));
     lab.cluster.lock().refusal = None;
     let snapshot = inventory.refresh().await;
     assert!(snapshot.site(SiteId(0)).unwrap().error.is_none());
@@ -309,11 +269,7 @@ async fn failed_polls_come_again_by_themselves() {
     let mut cluster = Cluster::new([600]);
     cluster.refusal = Some((500, "cluster not ready - no quorum?"));
     let lab = Lab::start(cluster).await;
-    let inventory = inventory(
-        [site(lab.server.settings())],
-        NEVER,
-        Duration::from_millis(1),
-    );
+    let inventory = inventory([site(lab.server.settings())], NEVER, Duration::from_millis(1));
     let mut events = inventory.subscribe();
     lab.server.wait_for_requests(6).await;
     lab.cluster.lock().refusal = None;
@@ -330,10 +286,7 @@ async fn a_wrong_certificate_is_an_error_of_its_own() {
     let inventory = inventory([site(settings)], NEVER, NEVER);
     let snapshot = inventory.refresh().await;
     let error = snapshot.site(SiteId(0)).unwrap().error.clone();
-    assert!(
-        matches!(error, Some(SiteError::Fingerprint(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(SiteError::Fingerprint(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -349,20 +302,14 @@ async fn endpoints_of_different_clusters_are_refused() {
     let error = snapshot.site(SiteId(0)).unwrap().error.clone().unwrap();
     let text = error.to_string();
     assert!(matches!(error, SiteError::Mismatch(_)));
-    assert!(
-        text.contains("\"office\"") && text.contains("\"lab\""),
-        "{text}"
-    );
+    assert!(text.contains("\"office\"") && text.contains("\"lab\""), "{text}");
 }
 
 #[tokio::test]
 async fn an_endpoint_with_quorum_is_found() {
     let mut cut_off = Cluster::new([1]);
     cut_off.quorate = false;
-    let (cut_off, whole) = (
-        Lab::start(cut_off).await,
-        Lab::start(Cluster::new([600])).await,
-    );
+    let (cut_off, whole) = (Lab::start(cut_off).await, Lab::start(Cluster::new([600])).await);
     let mut settings = cut_off.server.settings();
     settings.endpoints.push(whole.server.endpoint());
     settings.trust = Trust::Insecure;
@@ -395,10 +342,7 @@ async fn a_description_that_we_wrote_is_read_again() {
     let lab = Lab::start(Cluster::new([600])).await;
     let inventory = lab.inventory();
     inventory.refresh().await;
-    lab.cluster
-        .lock()
-        .vms
-        .insert(600, ("pve1".to_owned(), mark(600).line()));
+    lab.cluster.lock().vms.insert(600, ("pve1".to_owned(), mark(600).line()));
     assert!(inventory.refresh().await.claims("u1").is_empty());
     inventory.reread("sv1", 600);
     assert_eq!(inventory.refresh().await.claims("u1").len(), 1);
@@ -406,24 +350,15 @@ async fn a_description_that_we_wrote_is_read_again() {
 
 #[tokio::test]
 async fn an_unreachable_site_does_not_hold_up_another() {
-    let (up, down) = (
-        Lab::start(Cluster::new([600])).await,
-        Lab::start(Cluster::new([])).await,
-    );
-    let far = Site {
-        nodes: vec![node("sv3", "pve1")],
-        ..site(down.server.settings())
-    };
+    let (up, down) = (Lab::start(Cluster::new([600])).await, Lab::start(Cluster::new([])).await);
+    let far = Site { nodes: vec![node("sv3", "pve1")], ..site(down.server.settings()) };
     drop(down);
     tokio::task::yield_now().await;
     let inventory = inventory([site(up.server.settings()), far], NEVER, NEVER);
     let snapshot = inventory.refresh().await;
     assert_eq!(snapshot.node("sv1").unwrap().reach, Reach::Online);
     let error = snapshot.site_of("sv3").unwrap().error.clone();
-    assert!(
-        matches!(error, Some(SiteError::Unreachable(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(SiteError::Unreachable(_))), "{error:?}");
     assert!(!snapshot.marks_complete());
 }
 
@@ -431,11 +366,7 @@ async fn an_unreachable_site_does_not_hold_up_another() {
 async fn it_stops_with_its_token() {
     let lab = Lab::start(Cluster::new([600])).await;
     let token = CancellationToken::new();
-    let settings = InventorySettings {
-        sites: vec![site(lab.server.settings())],
-        poll_fast: NEVER,
-        poll_slow: NEVER,
-    };
+    let settings = InventorySettings { sites: vec![site(lab.server.settings())], poll_fast: NEVER, poll_slow: NEVER };
     let inventory = Inventory::start(settings, token.clone()).unwrap();
     let mut events = inventory.subscribe();
     inventory.refresh().await;
@@ -454,19 +385,9 @@ async fn a_node_given_twice_is_refused() {
     same.nodes[1].proxmox_name = "pve1".to_owned();
     for (site, error) in [
         (twice, InvalidSettings::NodeTwice("sv1".to_owned())),
-        (
-            same,
-            InvalidSettings::SameNode("sv1".to_owned(), "sv2".to_owned()),
-        ),
+        (same, InvalidSettings::SameNode("sv1".to_owned(), "sv2".to_owned())),
     ] {
-        let settings = InventorySettings {
-            sites: vec![site],
-            poll_fast: NEVER,
-            poll_slow: NEVER,
-        };
-        assert_eq!(
-            Inventory::start(settings, CancellationToken::new()).err(),
-            Some(error)
-        );
+        let settings = InventorySettings { sites: vec![site], poll_fast: NEVER, poll_slow: NEVER };
+        assert_eq!(Inventory::start(settings, CancellationToken::new()).err(), Some(error));
     }
 }

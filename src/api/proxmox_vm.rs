@@ -135,6 +135,18 @@ pub enum Phase {
     Stalled,
 }
 
+impl Phase {
+    /// Whether a person would want to be warned.
+    pub fn is_trouble(self) -> bool {
+        match self {
+            Self::CleaningUp | Self::Stalled | Self::Stopped => true,
+            Self::Pending | Self::Cloning | Self::Configuring | Self::Starting | Self::Running | Self::Deleting => {
+                false
+            }
+        }
+    }
+}
+
 /// What was recorded and observed of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -34,6 +34,8 @@ pub struct Entry {
     pub object: ObjectRef<ProxmoxVM>,
     /// The machine, if one was chosen.
     pub machine: Option<Claim>,
+    /// Id of the task that it awaits.
+    pub task: Option<String>,
     /// Other places whose VMIDs are not free again: leftovers.
     pub others: Vec<Place>,
 }
@@ -80,6 +82,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// The objects of a cluster that await a task which satisfies `wanted`.
+    pub fn awaiting(&self, cluster: &str, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<ProxmoxVM>> {
+        let inner = self.inner.lock();
+        let of_cluster = inner.entries.values().filter(|entry| entry.cluster == cluster);
+        of_cluster
+            .filter(|entry| entry.task.as_deref().is_some_and(&wanted))
+            .map(|entry| entry.object.clone())
+            .collect()
+    }
+
     /// The object is gone.
     pub fn forget(&self, object: &ObjectRef<ProxmoxVM>) {
         let mut inner = self.inner.lock();
@@ -95,7 +107,8 @@ impl Ledger {
             .values()
             .filter(|entry| entry.cluster == cluster)
             .filter(|entry| {
-                wanted(entry.machine.as_ref().map(|claim| &claim.place)) || entry.others.iter().any(|place| wanted(Some(place)))
+                wanted(entry.machine.as_ref().map(|claim| &claim.place))
+                    || entry.others.iter().any(|place| wanted(Some(place)))
             })
             .map(|entry| entry.object.clone())
             .collect()
@@ -111,6 +124,7 @@ mod tests {
             cluster: "main".into(),
             object: ObjectRef::new(&format!("vm-{vmid}")).within("a"),
             machine: Some(Claim { place: Place { node: "sv1".into(), vmid }, memory: 1, disk: 1 }),
+            task: None,
             others: vec![Place { node: "sv2".into(), vmid: vmid + 100 }],
         }
     }

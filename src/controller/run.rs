@@ -72,6 +72,11 @@ impl<K: Resource<DynamicType = ()> + 'static> Waker<K> {
         (Self { sender, pace: pace.clone() }, Wakes { receiver, pace })
     }
 
+    /// Notes the version that our own write left, so that its echo wakes nobody.
+    pub fn wrote(&self, object: &ObjectRef<K>, version: &str) {
+        self.pace.wrote(&key(object), version);
+    }
+
     /// Has the object reconciled soon.
     pub fn wake(&self, object: ObjectRef<K>) {
         self.pace.wake(&key(&object));
@@ -182,7 +187,9 @@ async fn one<R: Reconciler>(
         }
     };
     let version = object.meta().resource_version.clone().unwrap_or_default();
-    if let Some(rest) = pace.not_yet(&name, &version, object.meta().generation, object.meta().deletion_timestamp.is_some()) {
+    if let Some(rest) =
+        pace.not_yet(&name, &version, object.meta().generation, object.meta().deletion_timestamp.is_some())
+    {
         return Ok(rest.map_or_else(Action::await_change, Action::requeue));
     }
     let reconcile = AssertUnwindSafe(reconciler.reconcile(object)).catch_unwind();

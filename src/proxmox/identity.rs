@@ -21,11 +21,7 @@ use super::wire::Vmid;
 const PREFIX: &str = "cloudfaster.app/mark";
 const VERSION: &str = ":v1";
 
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Which object of which installation a VM was made for, and under which VMID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,13 +84,7 @@ impl Mark {
     }
 
     fn written(&self) -> String {
-        let Self {
-            installation,
-            namespace,
-            name,
-            uid,
-            vmid,
-        } = self;
+        let Self { installation, namespace, name, uid, vmid } = self;
         let content = format!(
             "installation={} vm={}/{} uid={} vmid={vmid}",
             encode(installation),
@@ -192,9 +182,7 @@ fn parse(text: &str) -> Option<(Mark, usize)> {
     let mut rest = text.strip_prefix(VERSION)?;
     let mut field = |key: &str| {
         let value = rest.strip_prefix(' ')?.strip_prefix(key)?;
-        let end = value
-            .find(|c: char| !c.is_ascii_alphanumeric() && !"-._~%/".contains(c))
-            .unwrap_or(value.len());
+        let end = value.find(|c: char| !c.is_ascii_alphanumeric() && !"-._~%/".contains(c)).unwrap_or(value.len());
         let (value, after) = value.split_at_checked(end)?;
         rest = after;
         Some(value)
@@ -276,10 +264,7 @@ mod tests {
 
     #[test]
     fn two_different_marks_are_nobodys() {
-        let other = Mark {
-            vmid: 601,
-            ..mark()
-        };
+        let other = Mark { vmid: 601, ..mark() };
         let notes = compose(&mark().line(), &other);
         assert_eq!(Mark::find(&notes), Found::Several(vec![mark(), other]));
         assert_eq!(strip(&notes), "");

@@ -3,4 +3,6 @@
 pub mod client;
 pub mod identity;
 pub mod inventory;
+pub mod outcome;
+pub mod plan;
 pub mod wire;

@@ -163,8 +163,16 @@ mod tests {
     fn the_ends_of_tasks_are_told_apart() {
         use TaskAction::{Clone, Destroy, Resize, Start};
         for (action, text, expected) in [
-            (Clone, "can't lock file '/var/lock/qemu-server/lock-600.conf' - got timeout", ("retry here", "LockTimeout")),
-            (Clone, "clone failed: copy failed: command 'qemu-img convert' failed: exit code 1", ("next node", "CloneFailed")),
+            (
+                Clone,
+                "can't lock file '/var/lock/qemu-server/lock-600.conf' - got timeout",
+                ("retry here", "LockTimeout"),
+            ),
+            (
+                Clone,
+                "clone failed: copy failed: command 'qemu-img convert' failed: exit code 1",
+                ("next node", "CloneFailed"),
+            ),
             (Clone, "unexpected status", ("next node", "CloneFailed")),
             (Clone, "unable to create VM 600: config file already exists", ("look again", "VmidTaken")),
             (Clone, "link failed: File exists", ("look again", "VmidTaken")),

@@ -89,10 +89,7 @@ impl ControlPlane {
         shutdown: CancellationToken,
     ) -> Result<Self, OpenError> {
         let registry = Registry::new(definitions)?;
-        let shelves: Vec<_> = registry
-            .shelves()
-            .map(|kind| Arc::clone(&kind.shelf))
-            .collect();
+        let shelves: Vec<_> = registry.shelves().map(|kind| Arc::clone(&kind.shelf)).collect();
         let store = Store::open(file, shelves, |shelf, object| {
             // The schema may have changed since the object was written.
             if let Some(kind) = registry.stored(shelf)
@@ -102,11 +99,7 @@ impl ControlPlane {
                 kind.schema.fill_defaults(object);
             }
         })?;
-        let plane = Arc::new(Plane {
-            registry,
-            store,
-            shutdown,
-        });
+        let plane = Arc::new(Plane { registry, store, shutdown });
         housekeeping::set_up(&plane).await?;
         tokio::spawn(housekeeping::run(Arc::clone(&plane)));
         Ok(Self { plane })

@@ -29,9 +29,7 @@ fn ticket_server(first_good: impl Fn() -> usize + Send + Sync) -> impl Fn(&Seen)
         if number < first_good() {
             return Reply::refusal(401, "No ticket", "");
         }
-        if seen.method != http::Method::GET
-            && seen.header("csrfpreventiontoken") != format!("csrf{number}")
-        {
+        if seen.method != http::Method::GET && seen.header("csrfpreventiontoken") != format!("csrf{number}") {
             return Reply::refusal(401, "Permission denied - invalid csrf token", "");
         }
         match seen.path.ends_with("/version") {
@@ -43,10 +41,7 @@ fn ticket_server(first_good: impl Fn() -> usize + Send + Sync) -> impl Fn(&Seen)
 
 fn password_settings(server: &PveServer) -> Settings {
     let mut settings = server.settings();
-    settings.credentials = Credentials::Password {
-        user: "root@pam".to_owned(),
-        password: "hunter2&x".into(),
-    };
+    settings.credentials = Credentials::Password { user: "root@pam".to_owned(), password: "hunter2&x".into() };
     settings
 }
 
@@ -73,10 +68,7 @@ async fn writes_carry_the_csrf_token_and_reads_do_not() {
     let server = PveServer::start(ticket_server(|| 1)).await;
     let client = with_password(&server);
     client.version().await.unwrap();
-    let change = ConfigChange {
-        set: vec![("cores".to_owned(), "2".to_owned())],
-        ..ConfigChange::default()
-    };
+    let change = ConfigChange { set: vec![("cores".to_owned(), "2".to_owned())], ..ConfigChange::default() };
     client.update_config("pve1", 600, &change).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen[1].header("csrfpreventiontoken"), "");
@@ -103,10 +95,7 @@ async fn a_refused_ticket_is_renewed_once() {
 async fn a_write_whose_ticket_was_refused_happens_once_with_the_new_one() {
     let server = PveServer::start(ticket_server(|| 2)).await;
     let client = with_password(&server);
-    let change = ConfigChange {
-        set: vec![("cores".to_owned(), "2".to_owned())],
-        ..ConfigChange::default()
-    };
+    let change = ConfigChange { set: vec![("cores".to_owned(), "2".to_owned())], ..ConfigChange::default() };
     client.update_config("pve1", 600, &change).await.unwrap();
     let writes: Vec<_> = server
         .seen()
@@ -152,8 +141,7 @@ async fn a_wrong_password_is_tried_once() {
 
 #[tokio::test]
 async fn a_user_with_a_second_factor_is_told_to_use_a_token() {
-    let server =
-        PveServer::start(|_| Reply::data(json!({"ticket": "PVE:!tfa!", "NeedTFA": 1}))).await;
+    let server = PveServer::start(|_| Reply::data(json!({"ticket": "PVE:!tfa!", "NeedTFA": 1}))).await;
     let error = with_password(&server).version().await.unwrap_err();
     assert!(error.to_string().contains("API token"), "{error}");
 }
@@ -169,19 +157,12 @@ async fn no_error_shows_a_secret() {
     for reply in replies {
         let server = PveServer::start(move |_| reply.clone()).await;
         for client in [server.client(), with_password(&server)] {
-            let change = ConfigChange {
-                set: vec![("cipassword".to_owned(), "hunter2".to_owned())],
-                ..ConfigChange::default()
-            };
-            let errors: [Option<Error>; 2] = [
-                client.update_config("pve1", 600, &change).await.err(),
-                client.version().await.err(),
-            ];
+            let change =
+                ConfigChange { set: vec![("cipassword".to_owned(), "hunter2".to_owned())], ..ConfigChange::default() };
+            let errors: [Option<Error>; 2] =
+                [client.update_config("pve1", 600, &change).await.err(), client.version().await.err()];
             let shown = format!("{errors:?} {client:?}");
-            assert!(
-                !shown.contains("s3cr3t") && !shown.contains("hunter2"),
-                "{shown}"
-            );
+            assert!(!shown.contains("s3cr3t") && !shown.contains("hunter2"), "{shown}");
         }
     }
 }

@@ -26,22 +26,14 @@ struct Exchange {
 }
 
 fn exchanges(version: &str) -> Vec<Exchange> {
-    let folder = format!(
-        "{}/tests/fixtures/pve/{version}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let folder = format!("{}/tests/fixtures/pve/{version}", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut all = Vec::new();
     for file in files {
         let topic: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         for (at, exchange) in topic["exchanges"].as_array().unwrap().iter().enumerate() {
-            let (Some(request), Some(status)) =
-                (exchange["request"].as_str(), exchange["status"].as_u64())
-            else {
+            let (Some(request), Some(status)) = (exchange["request"].as_str(), exchange["status"].as_u64()) else {
                 continue;
             };
             let (method, path) = request.split_once(" /api2/json").unwrap();
@@ -77,30 +69,20 @@ async fn call(client: &Client, exchange: &Exchange) -> Option<Result<bool>> {
     let vmid = || path[3].parse::<u32>().ok();
     let upid = |result: Result<Upid>| result.map(|upid| data == upid.as_str());
     Some(match (exchange.method.as_str(), path.as_slice()) {
-        ("GET", ["version"]) => client
-            .version()
-            .await
-            .map(|version| data["version"] == version.version.as_str()),
-        ("GET", ["cluster", "status"]) => client
-            .cluster_status()
-            .await
-            .map(|status| status.nodes.len() + usize::from(status.name.is_some()) == list),
+        ("GET", ["version"]) => client.version().await.map(|version| data["version"] == version.version.as_str()),
+        ("GET", ["cluster", "status"]) => {
+            client.cluster_status().await.map(|status| status.nodes.len() + usize::from(status.name.is_some()) == list)
+        }
         ("GET", ["cluster", "resources"]) => client.resources().await.map(|all| {
             all.len() == list
                 && all.iter().all(|entry| !entry.kind.is_empty())
                 && all.iter().filter(|entry| entry.vmid.is_some()).count()
-                    == data
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .filter(|entry| entry["vmid"].is_u64())
-                        .count()
+                    == data.as_array().unwrap().iter().filter(|entry| entry["vmid"].is_u64()).count()
         }),
         ("GET", ["cluster", "tasks"]) => client.tasks().await.map(|all| all.len() == list),
-        ("GET", ["access", "permissions"]) => client
-            .permissions()
-            .await
-            .map(|all| all.len() == data.as_object().unwrap().len()),
+        ("GET", ["access", "permissions"]) => {
+            client.permissions().await.map(|all| all.len() == data.as_object().unwrap().len())
+        }
         ("GET", ["nodes", node, "storage"]) => client
             .node_storages(node)
             .await
@@ -113,60 +95,39 @@ async fn call(client: &Client, exchange: &Exchange) -> Option<Result<bool>> {
             .delete_volume(node, volid)
             .await
             .map(|upid| upid.map(|upid| upid.to_string()).as_deref() == data.as_str()),
-        ("GET", ["nodes", node, "qemu", _, "config"]) => client
-            .vm_config(node, vmid()?, ConfigView::Current)
-            .await
-            .map(|config| holds_everything(&config, data)),
-        ("GET", ["nodes", node, "qemu", _, "pending"]) => client
-            .vm_pending(node, vmid()?)
-            .await
-            .map(|all| all.len() == list),
-        ("GET", ["nodes", node, "qemu", _, "status", "current"]) => client
-            .vm_status_current(node, vmid()?)
-            .await
-            .map(|status| data["status"] == status.status.as_str()),
-        ("GET", ["nodes", node, "qemu", _, "agent", "network-get-interfaces"]) => client
-            .agent_interfaces(node, vmid()?)
-            .await
-            .map(|all| !all.addresses().is_empty()),
-        ("GET", ["nodes", _, "tasks", task, "status"]) => client
-            .task_status(&task.parse().ok()?)
-            .await
-            .map(|status| status.end() == data["exitstatus"].as_str()),
-        ("GET", ["nodes", _, "tasks", task, "log"]) => client
-            .task_log(&task.parse().ok()?, 0, 500)
-            .await
-            .map(|lines| lines.len() == list),
-        ("DELETE", ["nodes", _, "tasks", task]) => {
-            client.stop_task(&task.parse().ok()?).await.map(|()| true)
+        ("GET", ["nodes", node, "qemu", _, "config"]) => {
+            client.vm_config(node, vmid()?, ConfigView::Current).await.map(|config| holds_everything(&config, data))
         }
-        ("POST", ["nodes", node, "qemu", _, "clone"]) => upid(
-            client
-                .clone_vm(node, vmid()?, &CloneRequest::default())
-                .await,
-        ),
-        ("PUT", ["nodes", node, "qemu", _, "config"]) => client
-            .update_config(node, vmid()?, &ConfigChange::default())
-            .await
-            .map(|()| data.is_null()),
-        ("PUT", ["nodes", node, "qemu", _, "resize"]) => {
-            upid(client.resize(node, vmid()?, "scsi0", 1 << 30).await)
+        ("GET", ["nodes", node, "qemu", _, "pending"]) => {
+            client.vm_pending(node, vmid()?).await.map(|all| all.len() == list)
         }
-        ("POST", ["nodes", node, "qemu", _, "status", "start"]) => {
-            upid(client.start(node, vmid()?).await)
+        ("GET", ["nodes", node, "qemu", _, "status", "current"]) => {
+            client.vm_status_current(node, vmid()?).await.map(|status| data["status"] == status.status.as_str())
         }
-        ("POST", ["nodes", node, "qemu", _, "status", "stop"]) => {
-            upid(client.stop(node, vmid()?, false).await)
+        ("GET", ["nodes", node, "qemu", _, "agent", "network-get-interfaces"]) => {
+            client.agent_interfaces(node, vmid()?).await.map(|all| !all.addresses().is_empty())
         }
+        ("GET", ["nodes", _, "tasks", task, "status"]) => {
+            client.task_status(&task.parse().ok()?).await.map(|status| status.end() == data["exitstatus"].as_str())
+        }
+        ("GET", ["nodes", _, "tasks", task, "log"]) => {
+            client.task_log(&task.parse().ok()?, 0, 500).await.map(|lines| lines.len() == list)
+        }
+        ("DELETE", ["nodes", _, "tasks", task]) => client.stop_task(&task.parse().ok()?).await.map(|()| true),
+        ("POST", ["nodes", node, "qemu", _, "clone"]) => {
+            upid(client.clone_vm(node, vmid()?, &CloneRequest::default()).await)
+        }
+        ("PUT", ["nodes", node, "qemu", _, "config"]) => {
+            client.update_config(node, vmid()?, &ConfigChange::default()).await.map(|()| data.is_null())
+        }
+        ("PUT", ["nodes", node, "qemu", _, "resize"]) => upid(client.resize(node, vmid()?, "scsi0", 1 << 30).await),
+        ("POST", ["nodes", node, "qemu", _, "status", "start"]) => upid(client.start(node, vmid()?).await),
+        ("POST", ["nodes", node, "qemu", _, "status", "stop"]) => upid(client.stop(node, vmid()?, false).await),
         ("POST", ["nodes", node, "qemu", _, "status", "shutdown"]) => {
             upid(client.shutdown(node, vmid()?, Shutdown::default()).await)
         }
-        ("POST", ["nodes", node, "qemu", _, "status", "resume"]) => {
-            upid(client.resume(node, vmid()?).await)
-        }
-        ("DELETE", ["nodes", node, "qemu", _]) => {
-            upid(client.destroy(node, vmid()?, Destroy::default()).await)
-        }
+        ("POST", ["nodes", node, "qemu", _, "status", "resume"]) => upid(client.resume(node, vmid()?).await),
+        ("DELETE", ["nodes", node, "qemu", _]) => upid(client.destroy(node, vmid()?, Destroy::default()).await),
         _ => return None,
     })
 }
@@ -202,9 +163,7 @@ async fn replay(version: &str) -> (usize, usize) {
                 assert_eq!(refusal.status, exchange.status, "{name}");
                 assert_eq!(refusal.text, exchange.reason, "{name}");
                 let recorded = serde_json::from_str::<Value>(&exchange.body).unwrap_or_default();
-                let fields = recorded["errors"]
-                    .as_object()
-                    .map_or(0, |fields| fields.len());
+                let fields = recorded["errors"].as_object().map_or(0, |fields| fields.len());
                 assert_eq!(refusal.fields.len(), fields, "{name}");
                 refusals += 1;
             }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use cloudfaster::proxmox::client::{
-    Client, CloneRequest, ConfigChange, ConfigView, Destroy, Error, encode_ssh_keys,
-};
+use cloudfaster::proxmox::client::{Client, CloneRequest, ConfigChange, ConfigView, Destroy, Error, encode_ssh_keys};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -17,10 +15,7 @@ async fn text_in_the_reason_phrase_alone_is_read() {
     let text = "unable to create VM 600: config file already exists";
     for body in [r#"{"data":null}"#, "", "null"] {
         let server = PveServer::script([Reply::refusal(500, text, body)]).await;
-        let clone = CloneRequest {
-            new_id: 600,
-            ..CloneRequest::default()
-        };
+        let clone = CloneRequest { new_id: 600, ..CloneRequest::default() };
         let error = server.client().clone_vm("pve1", 9000, &clone).await;
         let error = error.unwrap_err();
         let refusal = error.api().unwrap();
@@ -47,16 +42,9 @@ async fn a_field_error_names_the_field() {
 #[tokio::test]
 async fn an_unregistered_status_is_an_unreachable_node() {
     let server = PveServer::script([Reply::refusal(595, "No route to host", "")]).await;
-    let error = server
-        .client()
-        .vm_config("pve2", 190, ConfigView::Current)
-        .await
-        .unwrap_err();
+    let error = server.client().vm_config("pve2", 190, ConfigView::Current).await.unwrap_err();
     let refusal = error.api().unwrap();
-    assert_eq!(
-        (refusal.status, refusal.text.as_str()),
-        (595, "No route to host")
-    );
+    assert_eq!((refusal.status, refusal.text.as_str()), (595, "No route to host"));
     assert!(refusal.node_unreachable() && error.certainly_no_effect());
 }
 
@@ -65,10 +53,7 @@ async fn a_missing_right_is_named() {
     let text = "Permission check failed (/nodes/pve1, Sys.Audit)";
     let server = PveServer::script([Reply::refusal(403, text, r#"{"data":null}"#)]).await;
     let error = server.client().tasks().await.unwrap_err();
-    assert_eq!(
-        error.api().unwrap().missing_permission(),
-        Some(("/nodes/pve1", "Sys.Audit"))
-    );
+    assert_eq!(error.api().unwrap().missing_permission(), Some(("/nodes/pve1", "Sys.Audit")));
     assert!(!error.certainly_no_effect());
 }
 
@@ -234,26 +219,17 @@ async fn writes_are_forms_and_deletes_have_a_query() {
     let upid = client.clone_vm("pve1", 9000, &clone).await.unwrap();
     assert_eq!(upid.to_string(), UPID);
     let change = ConfigChange {
-        set: vec![
-            ("cores".to_owned(), "2".to_owned()),
-            ("sshkeys".to_owned(), encode_ssh_keys("ssh-rsa A+/= x y")),
-        ],
+        set: vec![("cores".to_owned(), "2".to_owned()), ("sshkeys".to_owned(), encode_ssh_keys("ssh-rsa A+/= x y"))],
         delete: vec!["net1".to_owned(), "net2".to_owned()],
         digest: Some("abc".to_owned()),
         ..ConfigChange::default()
     };
     client.update_config("pve1", 600, &change).await.unwrap();
     client.resize("pve1", 600, "scsi0", 40 << 30).await.unwrap();
-    let destroy = Destroy {
-        purge: true,
-        unreferenced_disks: false,
-    };
+    let destroy = Destroy { purge: true, unreferenced_disks: false };
     client.destroy("pve1", 600, destroy).await.unwrap();
     client.stop_task(&upid).await.unwrap();
-    client
-        .delete_volume("pve1", "data2:600/vm-600-disk-0.qcow2")
-        .await
-        .unwrap();
+    client.delete_volume("pve1", "data2:600/vm-600-disk-0.qcow2").await.unwrap();
     let lines: Vec<_> = server
         .seen()
         .iter()
@@ -270,12 +246,7 @@ async fn writes_are_forms_and_deletes_have_a_query() {
             "DELETE /api2/json/nodes/pve1/storage/data2/content/data2%3A600%2Fvm-600-disk-0.qcow2? ",
         ]
     );
-    assert!(
-        server
-            .seen()
-            .iter()
-            .all(|seen| seen.header("authorization") == "PVEAPIToken=op@pve!full=s3cr3t")
-    );
+    assert!(server.seen().iter().all(|seen| seen.header("authorization") == "PVEAPIToken=op@pve!full=s3cr3t"));
 }
 
 #[tokio::test]

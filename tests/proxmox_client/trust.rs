@@ -20,9 +20,7 @@ async fn the_pinned_certificate_is_believed() {
     let server = server().await;
     let shown = server.fingerprint.to_string().to_lowercase();
     let pinned: Fingerprint = shown.parse().unwrap();
-    ask(&server, Trust::Fingerprints(vec![pinned]))
-        .await
-        .unwrap();
+    ask(&server, Trust::Fingerprints(vec![pinned])).await.unwrap();
 }
 
 #[tokio::test]
@@ -45,9 +43,7 @@ async fn another_certificate_is_refused_and_nothing_is_sent() {
 #[tokio::test]
 async fn a_bundle_believes_what_it_signed_and_nothing_else() {
     let (server, other) = (server().await, server().await);
-    ask(&server, Trust::Bundle(server.pem.clone()))
-        .await
-        .unwrap();
+    ask(&server, Trust::Bundle(server.pem.clone())).await.unwrap();
     let error = ask(&server, Trust::Bundle(other.pem.clone())).await;
     assert!(matches!(error, Err(Error::Certificate { .. })), "{error:?}");
     assert!(other.seen().is_empty());
@@ -56,16 +52,9 @@ async fn a_bundle_believes_what_it_signed_and_nothing_else() {
 #[tokio::test]
 async fn a_bundle_without_certificates_is_refused() {
     let server = server().await;
-    for pem in [
-        "",
-        "nonsense",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    ] {
+    for pem in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let error = ask(&server, Trust::Bundle(pem.to_owned())).await;
-        assert!(
-            matches!(error, Err(Error::Settings(_))),
-            "{pem:?} {error:?}"
-        );
+        assert!(matches!(error, Err(Error::Settings(_))), "{pem:?} {error:?}");
     }
 }
 
@@ -73,10 +62,7 @@ async fn a_bundle_without_certificates_is_refused() {
 async fn the_system_does_not_believe_a_self_signed_certificate() {
     let server = server().await;
     let error = ask(&server, Trust::System).await;
-    assert!(
-        matches!(error, Err(Error::Certificate { .. } | Error::Settings(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(Error::Certificate { .. } | Error::Settings(_))), "{error:?}");
     assert!(server.seen().is_empty());
 }
 
@@ -91,10 +77,7 @@ async fn plain_http_needs_verification_to_be_off() {
     let server = server().await;
     let mut settings = server.settings();
     settings.endpoints = vec!["http://127.0.0.1:8006".parse().unwrap()];
-    assert!(matches!(
-        Client::new(settings.clone()),
-        Err(Error::Settings(_))
-    ));
+    assert!(matches!(Client::new(settings.clone()), Err(Error::Settings(_))));
     settings.trust = Trust::Insecure;
     assert!(Client::new(settings).is_ok());
 }

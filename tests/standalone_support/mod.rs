@@ -16,9 +16,7 @@ pub fn definition() -> CustomResourceDefinition {
 }
 
 pub async fn in_memory() -> ControlPlane {
-    ControlPlane::in_memory(vec![definition()], CancellationToken::new())
-        .await
-        .unwrap()
+    ControlPlane::in_memory(vec![definition()], CancellationToken::new()).await.unwrap()
 }
 
 pub fn client(plane: &ControlPlane) -> Client {
@@ -26,11 +24,7 @@ pub fn client(plane: &ControlPlane) -> Client {
 }
 
 pub fn machine_resource() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "cloudfaster.app",
-        "v1alpha1",
-        "Machine",
-    ))
+    ApiResource::from_gvk(&GroupVersionKind::gvk("cloudfaster.app", "v1alpha1", "Machine"))
 }
 
 pub fn machines(client: &Client) -> Api<DynamicObject> {
@@ -54,11 +48,6 @@ pub async fn gone<K>(api: &Api<K>, name: &str)
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let gone = kube::runtime::wait::await_condition(api.clone(), name, |object: Option<&K>| {
-        object.is_none()
-    });
-    tokio::time::timeout(std::time::Duration::from_secs(20), gone)
-        .await
-        .expect("it stays")
-        .unwrap();
+    let gone = kube::runtime::wait::await_condition(api.clone(), name, |object: Option<&K>| object.is_none());
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it stays").unwrap();
 }

@@ -3,9 +3,7 @@
 use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use cloudfaster::proxmox::client::{
-    Client, Credentials, Endpoint, Fingerprint, Settings, Timeouts, Trust,
-};
+use cloudfaster::proxmox::client::{Client, Credentials, Endpoint, Fingerprint, Settings, Timeouts, Trust};
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, ext::ReasonPhrase, service::service_fn};
@@ -29,10 +27,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap())
-            .unwrap_or_default()
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }
 
@@ -55,19 +50,11 @@ pub enum Reply {
 impl Reply {
     pub fn data(data: impl Into<Value>) -> Self {
         let body = serde_json::json!({"data": data.into()}).to_string();
-        Self::Answer {
-            status: 200,
-            reason: "OK".to_owned(),
-            body,
-        }
+        Self::Answer { status: 200, reason: "OK".to_owned(), body }
     }
 
     pub fn refusal(status: u16, reason: &str, body: &str) -> Self {
-        Self::Answer {
-            status,
-            reason: reason.to_owned(),
-            body: body.to_owned(),
-        }
+        Self::Answer { status, reason: reason.to_owned(), body: body.to_owned() }
     }
 }
 
@@ -94,8 +81,7 @@ impl PveServer {
     /// Answers by a function of the request.
     pub async fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let certified =
-            rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
+        let certified = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
         let tls = rustls::ServerConfig::builder()
             .with_no_client_auth()
@@ -109,11 +95,7 @@ impl PveServer {
             connections: Mutex::default(),
             arrived: Notify::new(),
         });
-        let accepting = tokio::spawn(accept(
-            listener,
-            TlsAcceptor::from(Arc::new(tls)),
-            shared.clone(),
-        ));
+        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), shared.clone()));
         Self {
             address,
             fingerprint: Fingerprint::of(certified.cert.der()),
@@ -127,9 +109,10 @@ impl PveServer {
     pub async fn script(replies: impl IntoIterator<Item = Reply>) -> Self {
         let replies = Mutex::new(replies.into_iter().collect::<VecDeque<_>>());
         Self::start(move |seen| {
-            replies.lock().pop_front().unwrap_or_else(|| {
-                Reply::refusal(500, &format!("nothing is planned for {}", seen.path), "")
-            })
+            replies
+                .lock()
+                .pop_front()
+                .unwrap_or_else(|| Reply::refusal(500, &format!("nothing is planned for {}", seen.path), ""))
         })
         .await
     }
@@ -155,10 +138,7 @@ impl PveServer {
     pub fn settings(&self) -> Settings {
         Settings {
             endpoints: vec![self.endpoint()],
-            credentials: Credentials::Token {
-                id: "op@pve!full".to_owned(),
-                secret: "s3cr3t".into(),
-            },
+            credentials: Credentials::Token { id: "op@pve!full".to_owned(), secret: "s3cr3t".into() },
             trust: Trust::Fingerprints(vec![self.fingerprint]),
             timeouts: Timeouts::default(),
         }
@@ -185,9 +165,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
                 *connections
             };
             let service = service_fn(|request| answer(request, number, shared.clone()));
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
@@ -217,28 +195,19 @@ async fn answer(
     shared.seen.lock().push(seen);
     shared.arrived.notify_waiters();
     let (status, reason, body) = match reply {
-        Reply::Answer {
-            status,
-            reason,
-            body,
-        } => (status, reason, body),
+        Reply::Answer { status, reason, body } => (status, reason, body),
         Reply::Lost => return Err(GivenUp),
         Reply::Hang => std::future::pending().await,
         Reply::CutOff => {
-            let started = Full::new(Bytes::from_static(b"{\"data\":"))
-                .map_err(|never: Infallible| match never {})
-                .boxed();
+            let started =
+                Full::new(Bytes::from_static(b"{\"data\":")).map_err(|never: Infallible| match never {}).boxed();
             let mut response = Response::new(started);
             // Promises more than comes.
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, 4096.into());
+            response.headers_mut().insert(header::CONTENT_LENGTH, 4096.into());
             return Ok(response);
         }
     };
-    let body = Full::new(Bytes::from(body))
-        .map_err(|never: Infallible| match never {})
-        .boxed();
+    let body = Full::new(Bytes::from(body)).map_err(|never: Infallible| match never {}).boxed();
     let mut response = Response::builder().status(StatusCode::from_u16(status).unwrap());
     if status >= 400 {
         // As Proxmox does.

@@ -113,7 +113,11 @@ impl ClusterReconciler {
         })
     }
 
-    async fn write(&self, cluster: &ProxmoxCluster, status: crate::api::proxmox_cluster::ProxmoxClusterStatus) -> Result<(), Error> {
+    async fn write(
+        &self,
+        cluster: &ProxmoxCluster,
+        status: crate::api::proxmox_cluster::ProxmoxClusterStatus,
+    ) -> Result<(), Error> {
         let api = Api::<ProxmoxCluster>::all(self.shared.client.clone());
         let after = ProxmoxCluster { status: Some(status), ..cluster.clone() };
         let written = match status::replace(&api, cluster, &after).await {
@@ -147,12 +151,7 @@ async fn follow(shared: Arc<Shared>, fleet: Arc<Fleet>) {
     }
 }
 
-fn wake_concerned(
-    shared: &Shared,
-    cluster: &str,
-    snapshot: &crate::proxmox::inventory::Snapshot,
-    changes: &Changes,
-) {
+fn wake_concerned(shared: &Shared, cluster: &str, snapshot: &crate::proxmox::inventory::Snapshot, changes: &Changes) {
     let Changes { site, vms, tasks, nodes, state } = changes;
     // A clone is filed under its template's id: whoever waits for a task wakes, since there are few of them.
     let node_changed = *state || !nodes.is_empty();

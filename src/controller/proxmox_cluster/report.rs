@@ -33,7 +33,8 @@ pub fn refused(cluster: &ProxmoxCluster, problem: &Problem, now: Timestamp) -> P
 /// The status of a cluster that is being asked.
 pub fn status(cluster: &ProxmoxCluster, snapshot: &Snapshot, now: Timestamp) -> ProxmoxClusterStatus {
     let mut status = cluster.status.clone().unwrap_or_default();
-    let nodes: Vec<NodeStatus> = cluster.spec.nodes.iter().map(|node| node_status(cluster, snapshot, node, now)).collect();
+    let nodes: Vec<NodeStatus> =
+        cluster.spec.nodes.iter().map(|node| node_status(cluster, snapshot, node, now)).collect();
     let online = nodes.iter().filter(|node| node.online).count();
     status.version = snapshot.sites().find_map(|(_, site)| site.version.clone()).or(status.version);
     status.nodes_ready = Some(format!("{online}/{}", nodes.len()));
@@ -58,7 +59,10 @@ fn judge(snapshot: &Snapshot, online: usize, all: usize) -> (Verdict, Reason) {
         Some(error) if online == 0 => (Verdict::Reconciling, of_site(error)),
         Some(error) => {
             let reason = of_site(error);
-            (Verdict::Ready, Reason::new("PartlyAvailable", format!("{online} of {all} nodes are online; {}", reason.message)))
+            (
+                Verdict::Ready,
+                Reason::new("PartlyAvailable", format!("{online} of {all} nodes are online; {}", reason.message)),
+            )
         }
         None if online == 0 => (Verdict::Reconciling, Reason::new("NodesOffline", "no node is online")),
         None if snapshot.sites().all(|(_, site)| !site.quorate) => {
@@ -115,13 +119,20 @@ fn is_there(snapshot: &Snapshot, node: &str, template: &Template) -> bool {
     })
 }
 
-fn finish(cluster: &ProxmoxCluster, status: &mut ProxmoxClusterStatus, verdict: &Verdict, reason: &Reason, now: Timestamp) {
+fn finish(
+    cluster: &ProxmoxCluster,
+    status: &mut ProxmoxClusterStatus,
+    verdict: &Verdict,
+    reason: &Reason,
+    now: Timestamp,
+) {
     let generation = cluster.metadata.generation.unwrap_or_default();
     status.observed_generation = generation;
     conditions::set_verdict(&mut status.conditions, verdict, &reason.word, &reason.message, generation, now);
     let tls = cluster.spec.nodes.iter().map(|node| node.tls.as_ref()).chain([cluster.spec.tls.as_ref()]).flatten();
     if tls.into_iter().any(|tls| tls.insecure_skip_verify == Some(true)) {
-        let message = "insecureSkipVerify accepts any certificate: whoever is on the network path can read the credentials";
+        let message =
+            "insecureSkipVerify accepts any certificate: whoever is on the network path can read the credentials";
         let condition = conditions::condition(TLS_VERIFIED, "False", "InsecureSkipVerify", message, generation, now);
         conditions::set_condition(&mut status.conditions, condition);
     } else {

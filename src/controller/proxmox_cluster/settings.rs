@@ -80,7 +80,12 @@ pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret) -> Result<Vec<Site>, Pr
     Ok(sites)
 }
 
-fn client(endpoints: Vec<Endpoint>, credentials: &Credentials, tls: Option<&Tls>, field: &str) -> Result<Arc<Client>, Problem> {
+fn client(
+    endpoints: Vec<Endpoint>,
+    credentials: &Credentials,
+    tls: Option<&Tls>,
+    field: &str,
+) -> Result<Arc<Client>, Problem> {
     let settings = Settings {
         endpoints,
         credentials: credentials.clone(),

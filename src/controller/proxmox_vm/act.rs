@@ -81,8 +81,11 @@ async fn configure(route: &Route, place: &Place, change: ConfigChange) -> Result
         && let Ok(pending) = client.vm_pending(name, place.vmid).await
     {
         let ours = |key: &str| change.set.iter().any(|(set, _)| set == key);
-        let revert: Vec<String> =
-            pending.iter().filter(|value| value.is_pending() && ours(&value.key)).map(|value| value.key.clone()).collect();
+        let revert: Vec<String> = pending
+            .iter()
+            .filter(|value| value.is_pending() && ours(&value.key))
+            .map(|value| value.key.clone())
+            .collect();
         if !revert.is_empty() {
             let undo = ConfigChange { revert, ..ConfigChange::default() };
             if let Err(error) = client.update_config(name, place.vmid, &undo).await {

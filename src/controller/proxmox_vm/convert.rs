@@ -157,12 +157,7 @@ fn write_attempt(attempt: &plan::Attempt) -> api::Attempt {
 
 fn leftover(leftover: &api::Leftover) -> Result<plan::Leftover, InvalidStatus> {
     let api::Leftover { node, vmid, reason, command, since } = leftover;
-    Ok(plan::Leftover {
-        place: place(node, *vmid)?,
-        reason: reason.clone(),
-        command: command.clone(),
-        since: since.0,
-    })
+    Ok(plan::Leftover { place: place(node, *vmid)?, reason: reason.clone(), command: command.clone(), since: since.0 })
 }
 
 fn write_leftover(leftover: &plan::Leftover) -> api::Leftover {

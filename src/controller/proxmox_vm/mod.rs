@@ -6,6 +6,8 @@ mod observe;
 mod report;
 mod resolve;
 
+pub use convert::to_second;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -110,6 +112,7 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         cluster: vm.spec.cluster_ref.name.clone(),
         object: ObjectRef::from_obj(vm),
         machine,
+        task: recorded.task.as_ref().map(|task| task.upid.to_string()),
         others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
     }
 }
@@ -244,6 +247,7 @@ impl MachineReconciler {
             Ok(Some(task)) => {
                 walk.world.recorded.task = Some(task);
                 self.report(walk, step, None).await?;
+                self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
                 Ok(Some(Next::After(TASK_RUNNING)))
             }
             Ok(None) => Ok(None),

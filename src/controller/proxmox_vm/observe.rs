@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Lines of a clone's log that surely hold its last progress.
-const LOG_TAIL: u64 = 5;
+/// More lines than a clone's log has: it tells its progress percent by percent.
+const LOG_LINES: u64 = 1000;
 
 /// What was looked at so far.
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Sightings {
 
 /// The route to a node, unless its cluster says that it is down: then asking costs only time.
 fn route<'a>(fleet: &'a Fleet, snapshot: &Snapshot, node: &str) -> Result<&'a Route, String> {
-    if snapshot.nodes.get(node).is_some_and(|state| state.reach == Reach::Offline) {
+    if snapshot.node(node).is_some_and(|state| state.reach == Reach::Offline) {
         return Err("it is offline".to_owned());
     }
     fleet.route(node).ok_or_else(|| "the ProxmoxCluster does not name it any more".to_owned())
@@ -144,7 +144,7 @@ async fn task(fleet: &Fleet, snapshot: &Snapshot, task: &Task) -> TaskSight {
 /// The percentage in the last lines of a clone's log: `transferred 12.5 MiB of 1.0 GiB (1.22%)`.
 async fn progress(fleet: &Fleet, task: &Task) -> Option<u8> {
     let Route { client, .. } = fleet.route(&task.node)?;
-    let lines = client.task_log_tail(&task.upid, LOG_TAIL).await.ok()?;
+    let lines = client.task_log(&task.upid, 0, LOG_LINES).await.ok()?;
     lines.iter().rev().find_map(|line| percent(&line.t))
 }
 
@@ -152,6 +152,17 @@ fn percent(line: &str) -> Option<u8> {
     let (_, rest) = line.rsplit_once('(')?;
     let number: f64 = rest.split_once("%)")?.0.parse().ok()?;
     (0.0..=100.0).contains(&number).then_some(number as u8)
+}
+
+/// Whether the machine is said to have a guest agent (`agent: 1` or `agent: enabled=1,…`).
+pub fn has_agent(sight: &Sight) -> bool {
+    match sight {
+        Sight::Present(machine) => machine
+            .config
+            .get("agent")
+            .is_some_and(|agent| agent.split(',').any(|part| matches!(part, "1" | "enabled=1"))),
+        Sight::Absent | Sight::Unknown(_) => false,
+    }
 }
 
 /// The addresses that the guest agent tells. Silence is normal, for long after the boot.

@@ -66,8 +66,12 @@ fn phase(recorded: &Recorded, step: &Step, deleting: bool) -> Phase {
                 Stage::Established if matches!(step, Step::Act(Action::Start(_))) => Phase::Stopped,
                 Stage::Established => Phase::Running,
                 Stage::Creating => match step {
-                    Step::Act(Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. }) => Phase::Configuring,
-                    _ if recorded.task.as_ref().is_some_and(|task| task.action == TaskAction::Resize) => Phase::Configuring,
+                    Step::Act(Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. }) => {
+                        Phase::Configuring
+                    }
+                    _ if recorded.task.as_ref().is_some_and(|task| task.action == TaskAction::Resize) => {
+                        Phase::Configuring
+                    }
                     _ => Phase::Cloning,
                 },
             },
@@ -95,7 +99,11 @@ fn progress(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, cloned: 
                 _ => 10,
             };
             // The same attempt never goes back.
-            if status.intent.as_ref().is_some_and(|known| known.attempt == intent.attempt) { floor.max(before) } else { floor }
+            if status.intent.as_ref().is_some_and(|known| known.attempt == intent.attempt) {
+                floor.max(before)
+            } else {
+                floor
+            }
         }
     }
 }
@@ -153,7 +161,6 @@ fn set_reboot_required(status: &mut ProxmoxVMStatus, keys: &[String], generation
         return;
     }
     let message = format!("{} will change at the next reboot of the machine", keys.join(", "));
-    let condition =
-        conditions::condition(REBOOT_REQUIRED, "True", "PendingChanges", &message, generation, now);
+    let condition = conditions::condition(REBOOT_REQUIRED, "True", "PendingChanges", &message, generation, now);
     conditions::set_condition(&mut status.conditions, condition);
 }

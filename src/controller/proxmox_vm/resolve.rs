@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{Api, Client, ResourceExt, api::ObjectMeta, core::Selector};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ObjectMeta,
+    core::{Selector, SelectorExt},
+};
 
 use crate::{
     api::{
@@ -88,10 +92,9 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
         admit(shared, vm, &cluster.spec).await?;
         Desired::Running { machine: machine(shared, vm).await?, fleet: fleet_of(&cluster.spec)? }
     };
-    let fleet = shared
-        .fleets
-        .get(&vm.spec.cluster_ref.name)
-        .map_err(|reason| wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message)))?;
+    let fleet = shared.fleets.get(&vm.spec.cluster_ref.name).map_err(|reason| {
+        wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message))
+    })?;
     Ok(World { owner: owner(shared, vm), desired, recorded, fleet })
 }
 
@@ -223,15 +226,12 @@ async fn read_cloud_init(client: Client, namespace: &str, spec: &CloudInit) -> R
 
 async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<String, Stop> {
     let SecretKeyRef { name, key } = reference;
-    let secret = api
-        .get_opt(name)
-        .await?
-        .ok_or_else(|| wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created")))?;
-    let value = secret
-        .data
-        .unwrap_or_default()
-        .remove(key)
-        .ok_or_else(|| wait("DependencyNotFound", format!("{field}: Secret {name} has no key {key}; waiting until it has")))?;
+    let secret = api.get_opt(name).await?.ok_or_else(|| {
+        wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created"))
+    })?;
+    let value = secret.data.unwrap_or_default().remove(key).ok_or_else(|| {
+        wait("DependencyNotFound", format!("{field}: Secret {name} has no key {key}; waiting until it has"))
+    })?;
     String::from_utf8(value.0)
         .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
         .map_err(|_| wait("InvalidSecret", format!("{field}: {key} of Secret {name} is no text")))

@@ -18,11 +18,7 @@ const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
 
 pub(super) enum Auth {
     Token(HeaderValue),
-    Ticket {
-        user: String,
-        password: SecretString,
-        session: Mutex<Option<Session>>,
-    },
+    Ticket { user: String, password: SecretString, session: Mutex<Option<Session>> },
 }
 
 /// What a login gave.
@@ -56,11 +52,7 @@ impl Auth {
                 let value = format!("PVEAPIToken={id}={}", secret.expose_secret());
                 Self::Token(secret_header(&value, "the API token")?)
             }
-            Credentials::Password { user, password } => Self::Ticket {
-                user,
-                password,
-                session: Mutex::new(None),
-            },
+            Credentials::Password { user, password } => Self::Ticket { user, password, session: Mutex::new(None) },
         })
     }
 }
@@ -85,16 +77,9 @@ impl Client {
         let (user, password, session) = match &self.auth {
             Auth::Token(token) => {
                 headers.insert(header::AUTHORIZATION, token.clone());
-                return Ok(Proof {
-                    headers,
-                    ticket: None,
-                });
+                return Ok(Proof { headers, ticket: None });
             }
-            Auth::Ticket {
-                user,
-                password,
-                session,
-            } => (user, password, session),
+            Auth::Ticket { user, password, session } => (user, password, session),
         };
         // Held while logging in, so that many requests at once make one login.
         let mut session = session.lock().await;
@@ -124,9 +109,7 @@ impl Client {
         let request = Outgoing {
             method: Method::POST,
             path: LOGIN,
-            params: Params::new()
-                .set("username", user)
-                .set("password", password.expose_secret()),
+            params: Params::new().set("username", user).set("password", password.expose_secret()),
         };
         let login: Login = self.send(&request, &HeaderMap::new()).await?;
         if login.needs_second_factor.is_some() {
@@ -139,10 +122,7 @@ impl Client {
             .into());
         }
         let (Some(ticket), Some(csrf)) = (login.ticket, login.csrf) else {
-            return Err(Error::Decode {
-                request: request.name(),
-                reason: "it holds no ticket".to_owned(),
-            });
+            return Err(Error::Decode { request: request.name(), reason: "it holds no ticket".to_owned() });
         };
         Ok(Session {
             cookie: secret_header(&format!("PVEAuthCookie={ticket}"), "the ticket")?,

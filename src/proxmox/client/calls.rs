@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde::de::IgnoredAny;
 
 use crate::proxmox::wire::{
-    AgentInterfaces, ClusterStatus, ClusterTask, ClusterTasks, LogLine, PendingValue, Permissions,
-    Resource, Storage, TaskStatus, Upid, Version, VmConfig, VmStatus, Vmid, Volume,
+    AgentInterfaces, ClusterStatus, ClusterTask, ClusterTasks, LogLine, PendingValue, Permissions, Resource, Storage,
+    TaskStatus, Upid, Version, VmConfig, VmStatus, Vmid, Volume,
 };
 
 use super::{
@@ -36,10 +36,7 @@ fn task_path(upid: &Upid, rest: &str) -> String {
 }
 
 fn content_path(node: &str, storage: &str, rest: &str) -> String {
-    node_path(
-        node,
-        &format!("/storage/{}/content{rest}", segment(storage)),
-    )
+    node_path(node, &format!("/storage/{}/content{rest}", segment(storage)))
 }
 
 impl Client {
@@ -79,12 +76,7 @@ impl Client {
     }
 
     /// The volumes of a storage; of one VMID, if given.
-    pub async fn storage_content(
-        &self,
-        node: &str,
-        storage: &str,
-        vmid: Option<Vmid>,
-    ) -> Result<Vec<Volume>> {
+    pub async fn storage_content(&self, node: &str, storage: &str, vmid: Option<Vmid>) -> Result<Vec<Volume>> {
         let params = Params::new().maybe("vmid", vmid);
         self.read(&content_path(node, storage, ""), params).await
     }
@@ -103,13 +95,11 @@ impl Client {
 
     /// Every key, with what is in force and what waits for the next boot.
     pub async fn vm_pending(&self, node: &str, vmid: Vmid) -> Result<Vec<PendingValue>> {
-        self.read(&vm_path(node, vmid, "/pending"), Params::new())
-            .await
+        self.read(&vm_path(node, vmid, "/pending"), Params::new()).await
     }
 
     pub async fn vm_status_current(&self, node: &str, vmid: Vmid) -> Result<VmStatus> {
-        self.read(&vm_path(node, vmid, "/status/current"), Params::new())
-            .await
+        self.read(&vm_path(node, vmid, "/status/current"), Params::new()).await
     }
 
     pub async fn task_status(&self, upid: &Upid) -> Result<TaskStatus> {
@@ -124,8 +114,7 @@ impl Client {
 
     /// Asks a running task to end; it ends with an error. Needs to be its user, or Sys.Modify.
     pub async fn stop_task(&self, upid: &Upid) -> Result<()> {
-        self.done(Method::DELETE, &task_path(upid, ""), Params::new())
-            .await
+        self.done(Method::DELETE, &task_path(upid, ""), Params::new()).await
     }
 
     /// Clones a template of `node`.
@@ -159,9 +148,7 @@ impl Client {
 
     /// Asks the guest to shut down.
     pub async fn shutdown(&self, node: &str, vmid: Vmid, how: Shutdown) -> Result<Upid> {
-        let params = Params::new()
-            .maybe("timeout", how.timeout)
-            .flag_if("forceStop", how.force_stop);
+        let params = Params::new().maybe("timeout", how.timeout).flag_if("forceStop", how.force_stop);
         self.power(node, vmid, "shutdown", params).await
     }
 
@@ -173,9 +160,8 @@ impl Client {
     /// Destroys a stopped VM and its volumes.
     pub async fn destroy(&self, node: &str, vmid: Vmid, what: Destroy) -> Result<Upid> {
         // Both are said always: the default of the second was different in older versions.
-        let params = Params::new()
-            .flag("purge", what.purge)
-            .flag("destroy-unreferenced-disks", what.unreferenced_disks);
+        let params =
+            Params::new().flag("purge", what.purge).flag("destroy-unreferenced-disks", what.unreferenced_disks);
         let path = vm_path(node, vmid, "");
         self.write(Method::DELETE, &path, params).await
     }

@@ -12,15 +12,8 @@ pub enum Error {
     Api(#[from] Box<ApiError>),
 
     /// The server shows another certificate than the pinned one. Nothing was sent.
-    #[error(
-        "{endpoint} shows a certificate with the fingerprint {got}, expected is {}",
-        join(expected)
-    )]
-    Fingerprint {
-        endpoint: String,
-        expected: Vec<Fingerprint>,
-        got: Fingerprint,
-    },
+    #[error("{endpoint} shows a certificate with the fingerprint {got}, expected is {}", join(expected))]
+    Fingerprint { endpoint: String, expected: Vec<Fingerprint>, got: Fingerprint },
 
     /// The server's certificate is not believed. Nothing was sent.
     #[error("the certificate of {endpoint} is not trusted: {reason}")]
@@ -53,10 +46,7 @@ impl Error {
     /// **not**: Proxmox may have stored a part of it.
     pub fn certainly_no_effect(&self) -> bool {
         match self {
-            Self::Fingerprint { .. }
-            | Self::Certificate { .. }
-            | Self::Unreachable { .. }
-            | Self::Settings(_) => true,
+            Self::Fingerprint { .. } | Self::Certificate { .. } | Self::Unreachable { .. } | Self::Settings(_) => true,
             // 595: the answering node could not connect to the one that had to do it.
             Self::Api(refusal) => matches!(refusal.status, 400 | 401 | 501 | 595),
             Self::ReplyLost { .. } | Self::Timeout { .. } | Self::Decode { .. } => false,
@@ -129,9 +119,7 @@ impl ApiError {
 
     /// The path and the privilege that a 403 misses.
     pub fn missing_permission(&self) -> Option<(&str, &str)> {
-        (self.status == 403)
-            .then(|| phrases::missing_permission(&self.text))
-            .flatten()
+        (self.status == 403).then(|| phrases::missing_permission(&self.text)).flatten()
     }
 
     /// The configuration was changed by somebody else since its digest was read.
@@ -151,9 +139,7 @@ impl ApiError {
 
     /// The task is not known (any more).
     pub fn is_no_such_task(&self) -> bool {
-        self.fields
-            .get("upid")
-            .is_some_and(|text| text.contains("no such task"))
+        self.fields.get("upid").is_some_and(|text| text.contains("no such task"))
     }
 }
 
@@ -165,11 +151,7 @@ impl fmt::Display for ApiError {
             write!(out, "{separator}{field}: {}", text.trim())?;
             separator = "; ";
         }
-        if self.fields.is_empty() {
-            Ok(())
-        } else {
-            out.write_str(")")
-        }
+        if self.fields.is_empty() { Ok(()) } else { out.write_str(")") }
     }
 }
 

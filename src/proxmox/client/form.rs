@@ -2,11 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The value of `sshkeys`: Proxmox wants it percent-encoded (a blank as `%20`, never `+`) **before** it
 /// is encoded as a form parameter, which every write does by itself.
@@ -51,9 +47,7 @@ impl Params {
     }
 
     pub fn encode(&self) -> String {
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(&self.0)
-            .finish()
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 }
 
@@ -64,15 +58,9 @@ mod tests {
     #[test]
     fn ssh_keys_are_encoded_twice_and_hold_no_plus() {
         let keys = encode_ssh_keys("ssh-ed25519 AAAA+b/c= user+tag@host\nssh-rsa BBBB x");
-        assert_eq!(
-            keys,
-            "ssh-ed25519%20AAAA%2Bb%2Fc%3D%20user%2Btag%40host%0Assh-rsa%20BBBB%20x"
-        );
+        assert_eq!(keys, "ssh-ed25519%20AAAA%2Bb%2Fc%3D%20user%2Btag%40host%0Assh-rsa%20BBBB%20x");
         let form = Params::new().set("sshkeys", &keys).encode();
-        assert!(
-            form.starts_with("sshkeys=ssh-ed25519%2520AAAA%252Bb%252Fc"),
-            "{form}"
-        );
+        assert!(form.starts_with("sshkeys=ssh-ed25519%2520AAAA%252Bb%252Fc"), "{form}");
         assert!(!form.contains('+'));
     }
 

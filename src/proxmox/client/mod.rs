@@ -21,8 +21,7 @@ pub use form::encode_ssh_keys;
 pub use requests::{CloneRequest, ConfigChange, Destroy, Shutdown};
 pub use secrecy::SecretString;
 pub use settings::{
-    Credentials, Endpoint, Fingerprint, InvalidEndpoint, InvalidFingerprint, Settings, Timeouts,
-    Trust,
+    Credentials, Endpoint, Fingerprint, InvalidEndpoint, InvalidFingerprint, Settings, Timeouts, Trust,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -46,21 +45,14 @@ impl Client {
     /// # Errors
     /// [`Error::Settings`] when something about the settings cannot work.
     pub fn new(settings: Settings) -> Result<Self> {
-        let Settings {
-            endpoints,
-            credentials,
-            trust,
-            timeouts,
-        } = settings;
+        let Settings { endpoints, credentials, trust, timeouts } = settings;
         if endpoints.is_empty() {
             return Err(Error::Settings("no endpoint is given".to_owned()));
         }
         if !matches!(trust, Trust::Insecure)
             && let Some(plain) = endpoints.iter().find(|endpoint| !endpoint.is_https())
         {
-            return Err(Error::Settings(format!(
-                "{plain} is not https, which needs verification to be off"
-            )));
+            return Err(Error::Settings(format!("{plain} is not https, which needs verification to be off")));
         }
         let tls = tls::config(&trust)?;
         Ok(Self {
@@ -81,8 +73,6 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Client")
-            .field("endpoints", &self.endpoints)
-            .finish_non_exhaustive()
+        out.debug_struct("Client").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
 }

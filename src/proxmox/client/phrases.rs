@@ -20,9 +20,7 @@ pub fn is_config_exists(text: &str) -> bool {
 /// Another process works on the VM or storage just now: `can't lock file '…' - got timeout`.
 pub fn is_lock_timeout(text: &str) -> bool {
     text.contains("got timeout")
-        && (text.contains("can't lock file")
-            || text.contains("cfs-lock")
-            || text.contains("got lock"))
+        && (text.contains("can't lock file") || text.contains("cfs-lock") || text.contains("got lock"))
 }
 
 /// The VM's lock: `backup` in `VM is locked (backup)`.
@@ -34,8 +32,7 @@ pub fn vm_lock(text: &str) -> Option<&str> {
 /// The answering node has no quorum, so that nothing can be written: `cluster not ready - no quorum?`,
 /// or `unable to open file '/etc/pve/…' - Permission denied`.
 pub fn is_no_quorum(text: &str) -> bool {
-    text.contains("no quorum")
-        || (text.contains("'/etc/pve/") && text.contains("Permission denied"))
+    text.contains("no quorum") || (text.contains("'/etc/pve/") && text.contains("Permission denied"))
 }
 
 /// The path and privilege (several with `|`: any of them) of `Permission check failed (/vms/501, VM.Audit)`.
@@ -56,25 +53,13 @@ mod tests {
 
     #[test]
     fn sentences_are_understood() {
-        assert!(is_missing_config(
-            "Configuration file 'nodes/pve1/qemu-server/7777.conf' does not exist"
-        ));
-        assert!(is_missing_config(
-            "unable to find configuration file for VM 8999 on node 'pve1'"
-        ));
+        assert!(is_missing_config("Configuration file 'nodes/pve1/qemu-server/7777.conf' does not exist"));
+        assert!(is_missing_config("unable to find configuration file for VM 8999 on node 'pve1'"));
         assert!(!is_missing_config("storage 'nosuch' does not exist"));
-        assert!(is_config_exists(
-            "unable to create VM 101: config file already exists"
-        ));
-        assert!(is_config_exists(
-            "unable to create VM 160 - VM 160 already exists on node 'pve1'"
-        ));
-        assert!(!is_config_exists(
-            "unable to find configuration file for VM 8999"
-        ));
-        assert!(is_lock_timeout(
-            "can't lock file '/var/lock/qemu-server/lock-110.conf' - got timeout"
-        ));
+        assert!(is_config_exists("unable to create VM 101: config file already exists"));
+        assert!(is_config_exists("unable to create VM 160 - VM 160 already exists on node 'pve1'"));
+        assert!(!is_config_exists("unable to find configuration file for VM 8999"));
+        assert!(is_lock_timeout("can't lock file '/var/lock/qemu-server/lock-110.conf' - got timeout"));
         assert!(!is_lock_timeout("VM quit/powerdown failed - got timeout"));
         assert_eq!(vm_lock("VM is locked (backup)"), Some("backup"));
         assert_eq!(vm_lock("VM is not locked"), None);
@@ -82,18 +67,10 @@ mod tests {
         assert!(is_no_quorum(
             "unable to open file '/etc/pve/nodes/pve1/qemu-server/101.conf.tmp.213' - Permission denied"
         ));
-        assert_eq!(
-            missing_permission("Permission check failed (/vms/501, VM.Audit)"),
-            Some(("/vms/501", "VM.Audit"))
-        );
-        for text in [
-            "Permission check failed",
-            "Permission check failed (pool 'nosuch' does not exist)",
-        ] {
+        assert_eq!(missing_permission("Permission check failed (/vms/501, VM.Audit)"), Some(("/vms/501", "VM.Audit")));
+        for text in ["Permission check failed", "Permission check failed (pool 'nosuch' does not exist)"] {
             assert_eq!(missing_permission(text), None, "{text}");
         }
-        assert!(is_digest_mismatch(
-            "checksum mismatch (file change by other user?)"
-        ));
+        assert!(is_digest_mismatch("checksum mismatch (file change by other user?)"));
     }
 }

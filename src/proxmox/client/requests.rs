@@ -26,17 +26,7 @@ pub struct CloneRequest {
 
 impl CloneRequest {
     pub(super) fn params(&self) -> Params {
-        let Self {
-            new_id,
-            name,
-            description,
-            full,
-            storage,
-            target,
-            pool,
-            format,
-            bandwidth_limit,
-        } = self;
+        let Self { new_id, name, description, full, storage, target, pool, format, bandwidth_limit } = self;
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         Params::new()
             .set("newid", new_id)
@@ -71,12 +61,7 @@ impl ConfigChange {
     }
 
     pub(super) fn params(&self) -> Params {
-        let Self {
-            set,
-            delete,
-            revert,
-            digest,
-        } = self;
+        let Self { set, delete, revert, digest } = self;
         let list = |keys: &[String]| (!keys.is_empty()).then(|| keys.join(","));
         set.iter()
             .fold(Params::new(), |params, (key, value)| params.set(key, value))

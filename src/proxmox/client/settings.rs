@@ -109,9 +109,7 @@ impl FromStr for Endpoint {
             return Err(InvalidEndpoint("a path or query does not belong in it"));
         }
         let host_end = authority.rfind(']').unwrap_or(0);
-        let has_port = authority
-            .get(host_end..)
-            .is_some_and(|tail| tail.contains(':'));
+        let has_port = authority.get(host_end..).is_some_and(|tail| tail.contains(':'));
         let port = if has_port { "" } else { ":8006" };
         Url::parse(&format!("{scheme}://{authority}{port}/"))
             .map(Self)
@@ -154,10 +152,7 @@ impl FromStr for Fingerprint {
     type Err = InvalidFingerprint;
 
     fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
-        let digits: String = text
-            .chars()
-            .filter(|c| *c != ':' && !c.is_whitespace())
-            .collect();
+        let digits: String = text.chars().filter(|c| *c != ':' && !c.is_whitespace()).collect();
         let mut bytes = [0; 32];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| InvalidFingerprint)?;
         Ok(Self(bytes))
@@ -227,14 +222,8 @@ mod tests {
     fn credentials_show_no_secret() {
         let shown = format!(
             "{:?}{:?}",
-            Credentials::Token {
-                id: "op@pve!full".to_owned(),
-                secret: "hunter2".into()
-            },
-            Credentials::Password {
-                user: "root@pam".to_owned(),
-                password: "hunter2".into()
-            },
+            Credentials::Token { id: "op@pve!full".to_owned(), secret: "hunter2".into() },
+            Credentials::Password { user: "root@pam".to_owned(), password: "hunter2".into() },
         );
         assert!(!shown.contains("hunter2"), "{shown}");
     }

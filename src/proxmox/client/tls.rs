@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
@@ -27,29 +26,18 @@ pub(super) fn config(trust: &Trust) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
     Ok(match trust {
-        Trust::System => builder
-            .with_platform_verifier()
-            .map_err(unusable)?
-            .with_no_client_auth(),
-        Trust::Bundle(pem) => builder
-            .with_root_certificates(roots(pem)?)
-            .with_no_client_auth(),
+        Trust::System => builder.with_platform_verifier().map_err(unusable)?.with_no_client_auth(),
+        Trust::Bundle(pem) => builder.with_root_certificates(roots(pem)?).with_no_client_auth(),
         Trust::Fingerprints(pinned) if pinned.is_empty() => {
             return Err(Error::Settings("no fingerprint is given".to_owned()));
         }
         Trust::Fingerprints(pinned) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier {
-                pinned: Some(pinned.clone()),
-                provider,
-            }))
+            .with_custom_certificate_verifier(Arc::new(Verifier { pinned: Some(pinned.clone()), provider }))
             .with_no_client_auth(),
         Trust::Insecure => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier {
-                pinned: None,
-                provider,
-            }))
+            .with_custom_certificate_verifier(Arc::new(Verifier { pinned: None, provider }))
             .with_no_client_auth(),
     })
 }
@@ -63,9 +51,7 @@ fn roots(pem: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| refuse(error.to_string()))?;
+        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(refuse("it holds no certificate".to_owned()));
@@ -93,10 +79,7 @@ impl ServerCertVerifier for Verifier {
         let got = Fingerprint::of(end_entity);
         match &self.pinned {
             Some(expected) if !expected.contains(&got) => {
-                let mismatch = FingerprintMismatch {
-                    expected: expected.clone(),
-                    got,
-                };
+                let mismatch = FingerprintMismatch { expected: expected.clone(), got };
                 Err(CertificateError::Other(OtherError(Arc::new(mismatch))).into())
             }
             Some(_) | None => Ok(ServerCertVerified::assertion()),
@@ -124,8 +107,6 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -9,9 +9,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{
-    ApiError, Client, Endpoint, Error, Result, Timeouts, form::Params, tls::FingerprintMismatch,
-};
+use super::{ApiError, Client, Endpoint, Error, Result, Timeouts, form::Params, tls::FingerprintMismatch};
 
 /// Proxmox closes a connection that idles for 5 s (`PVE::APIServer::AnyEvent`); ours go before.
 const IDLE: Duration = Duration::from_secs(3);
@@ -29,11 +27,7 @@ pub(super) enum Pool {
     None,
 }
 
-pub(super) fn http_client(
-    tls: rustls::ClientConfig,
-    timeouts: &Timeouts,
-    pool: Pool,
-) -> Result<reqwest::Client> {
+pub(super) fn http_client(tls: rustls::ClientConfig, timeouts: &Timeouts, pool: Pool) -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
@@ -84,11 +78,7 @@ struct Refusal {
 impl Client {
     /// A read, repeated when its connection breaks.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, params: Params) -> Result<T> {
-        let request = Outgoing {
-            method: Method::GET,
-            path,
-            params,
-        };
+        let request = Outgoing { method: Method::GET, path, params };
         (|| self.authenticated(&request))
             .retry(
                 ExponentialBuilder::default()
@@ -101,33 +91,16 @@ impl Client {
     }
 
     /// A read of this very endpoint, not repeated.
-    pub(super) async fn read_at<T: DeserializeOwned>(
-        &self,
-        endpoint: &Endpoint,
-        path: &str,
-    ) -> Result<T> {
-        let request = Outgoing {
-            method: Method::GET,
-            path,
-            params: Params::new(),
-        };
+    pub(super) async fn read_at<T: DeserializeOwned>(&self, endpoint: &Endpoint, path: &str) -> Result<T> {
+        let request = Outgoing { method: Method::GET, path, params: Params::new() };
         let proof = self.prove(&request.method, None).await?;
         self.exchange(endpoint, &request, &proof.headers).await
     }
 
     /// A write, sent once at most: only a refused ticket, which proves that nothing was done, is followed by
     /// another attempt.
-    pub(super) async fn write<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        params: Params,
-    ) -> Result<T> {
-        let request = Outgoing {
-            method,
-            path,
-            params,
-        };
+    pub(super) async fn write<T: DeserializeOwned>(&self, method: Method, path: &str, params: Params) -> Result<T> {
+        let request = Outgoing { method, path, params };
         self.authenticated(&request).await
     }
 
@@ -143,11 +116,7 @@ impl Client {
     }
 
     /// Sends to the endpoint that worked last, and to the others as long as there is no connection.
-    pub(super) async fn send<T: DeserializeOwned>(
-        &self,
-        request: &Outgoing<'_>,
-        proof: &HeaderMap,
-    ) -> Result<T> {
+    pub(super) async fn send<T: DeserializeOwned>(&self, request: &Outgoing<'_>, proof: &HeaderMap) -> Result<T> {
         let preferred = self.current.load(Ordering::Relaxed);
         let mut first_error = None;
         for step in 0..self.endpoints.len() {
@@ -169,10 +138,7 @@ impl Client {
                         tracing::warn!(%endpoint, "another Proxmox endpoint is used from now on");
                         self.current.store(at, Ordering::Relaxed);
                     }
-                    if matches!(
-                        outcome,
-                        Err(Error::Timeout { .. } | Error::ReplyLost { .. })
-                    ) {
+                    if matches!(outcome, Err(Error::Timeout { .. } | Error::ReplyLost { .. })) {
                         self.switch_endpoint();
                     }
                     return outcome;
@@ -201,19 +167,11 @@ impl Client {
         let encoded = request.params.encode();
         let in_query = matches!(request.method, Method::GET | Method::DELETE);
         let url = endpoint.url(request.path, if in_query { &encoded } else { "" });
-        let (client, limit) = if request.is_read() {
-            (&self.reads, self.timeouts.read)
-        } else {
-            (&self.writes, self.timeouts.write)
-        };
-        let mut builder = client
-            .request(request.method.clone(), url)
-            .headers(proof.clone())
-            .timeout(limit);
+        let (client, limit) =
+            if request.is_read() { (&self.reads, self.timeouts.read) } else { (&self.writes, self.timeouts.write) };
+        let mut builder = client.request(request.method.clone(), url).headers(proof.clone()).timeout(limit);
         if !in_query {
-            builder = builder
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(encoded);
+            builder = builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(encoded);
         }
         let failed = |error| transport_error(endpoint, request, limit, error);
         let response = builder.send().await.map_err(failed)?;
@@ -228,16 +186,14 @@ impl Client {
         if !status.is_success() {
             return Err(refusal(request, status, reason, &body).into());
         }
-        serde_json::from_slice::<Envelope<T>>(&body)
-            .map(|envelope| envelope.data)
-            .map_err(|error| Error::Decode {
-                request: request.name(),
-                // The parser quotes what it does not like, which a login's answer must not be.
-                reason: match request.path {
-                    LOGIN => "it is no ticket".to_owned(),
-                    _ => error.to_string(),
-                },
-            })
+        serde_json::from_slice::<Envelope<T>>(&body).map(|envelope| envelope.data).map_err(|error| Error::Decode {
+            request: request.name(),
+            // The parser quotes what it does not like, which a login's answer must not be.
+            reason: match request.path {
+                LOGIN => "it is no ticket".to_owned(),
+                _ => error.to_string(),
+            },
+        })
     }
 }
 
@@ -249,10 +205,7 @@ impl From<ApiError> for Error {
 
 /// Whether no connection came about, so that another endpoint can be tried.
 fn is_no_connection(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Unreachable { .. } | Error::Fingerprint { .. } | Error::Certificate { .. }
-    )
+    matches!(error, Error::Unreachable { .. } | Error::Fingerprint { .. } | Error::Certificate { .. })
 }
 
 /// Before pve-http-server 5.2 a refusal's text is nowhere but here.
@@ -285,54 +238,26 @@ fn refusal(request: &Outgoing<'_>, status: StatusCode, reason: String, body: &[u
             (field, text)
         })
         .collect();
-    ApiError {
-        request: request.name(),
-        status: status.as_u16(),
-        text,
-        fields,
-    }
+    ApiError { request: request.name(), status: status.as_u16(), text, fields }
 }
 
-fn transport_error(
-    endpoint: &Endpoint,
-    request: &Outgoing<'_>,
-    limit: Duration,
-    error: reqwest::Error,
-) -> Error {
+fn transport_error(endpoint: &Endpoint, request: &Outgoing<'_>, limit: Duration, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let causes = Causes::of(&error);
     let endpoint = endpoint.to_string();
     if let Some(FingerprintMismatch { expected, got }) = causes.mismatch {
-        Error::Fingerprint {
-            endpoint,
-            expected,
-            got,
-        }
+        Error::Fingerprint { endpoint, expected, got }
     } else if let Some(reason) = causes.certificate {
         Error::Certificate { endpoint, reason }
     } else if error.is_connect() {
-        let reason = if error.is_timeout() {
-            "no connection in time".to_owned()
-        } else {
-            causes.last
-        };
+        let reason = if error.is_timeout() { "no connection in time".to_owned() } else { causes.last };
         Error::Unreachable { endpoint, reason }
     } else if error.is_timeout() {
-        Error::Timeout {
-            request: request.name(),
-            after: limit,
-        }
+        Error::Timeout { request: request.name(), after: limit }
     } else if error.is_builder() {
-        Error::Settings(format!(
-            "{} cannot be sent: {}",
-            request.name(),
-            causes.last
-        ))
+        Error::Settings(format!("{} cannot be sent: {}", request.name(), causes.last))
     } else {
-        Error::ReplyLost {
-            request: request.name(),
-            reason: causes.last,
-        }
+        Error::ReplyLost { request: request.name(), reason: causes.last }
     }
 }
 
@@ -354,10 +279,7 @@ impl Causes {
                 causes.look_into(tls);
             }
             // An I/O error's source skips the error that it wraps.
-            next = match cause
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-            {
+            next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(wrapped) => Some(wrapped),
                 None => cause.source(),
             };

@@ -37,31 +37,19 @@ impl Changes {
             site,
             vms: differing(&before.vms, &now.vms, is_same_guest),
             tasks: differing(&before.tasks, &now.tasks, PartialEq::eq),
-            nodes: differing(&before.nodes, &now.nodes, |one, other| {
-                one.reach == other.reach
-            }),
+            nodes: differing(&before.nodes, &now.nodes, |one, other| one.reach == other.reach),
             state: summary(before) != summary(now),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self {
-            site: _,
-            vms,
-            tasks,
-            nodes,
-            state,
-        } = self;
+        let Self { site: _, vms, tasks, nodes, state } = self;
         vms.is_empty() && tasks.is_empty() && nodes.is_empty() && !state
     }
 }
 
 fn is_same_guest(one: &VmEntry, other: &VmEntry) -> bool {
-    let comparable = |vm: &VmEntry| VmEntry {
-        uptime: 0,
-        details_due: false,
-        ..vm.clone()
-    };
+    let comparable = |vm: &VmEntry| VmEntry { uptime: 0, details_due: false, ..vm.clone() };
     comparable(one) == comparable(other)
 }
 

@@ -7,15 +7,13 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::proxmox::wire::{
-    ClusterStatus, ClusterTask, Resource, TaskStatus, Upid, VmConfig, Vmid,
-};
+use crate::proxmox::wire::{ClusterStatus, ClusterTask, Resource, TaskStatus, Upid, VmConfig, Vmid};
 
 use super::{
     Node,
     state::{
-        GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState,
-        VmDetails, VmEntry, describe,
+        GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState, VmDetails, VmEntry,
+        describe,
     },
 };
 
@@ -52,11 +50,7 @@ impl SiteState {
         for node in site.nodes {
             state.nodes.insert(
                 node.name.clone(),
-                NodeState {
-                    site: site.id,
-                    proxmox_name: node.proxmox_name.clone(),
-                    ..NodeState::default()
-                },
+                NodeState { site: site.id, proxmox_name: node.proxmox_name.clone(), ..NodeState::default() },
             );
         }
         state
@@ -66,6 +60,7 @@ impl SiteState {
     pub(super) fn fail(&mut self, error: SiteError) {
         self.doubt(&error.to_string());
         self.error = Some(error);
+        self.failing_since.get_or_insert_with(Timestamp::now);
     }
 
     fn doubt(&mut self, why: &str) {
@@ -78,24 +73,11 @@ impl SiteState {
 
     /// The state after a poll that was answered.
     pub(super) fn after(&self, site: Configured<'_>, answers: Answers) -> Self {
-        let Answers {
-            at,
-            status,
-            resources,
-            tasks,
-            left_list,
-            version,
-            reread,
-        } = answers;
+        let Answers { at, status, resources, tasks, left_list, version, reread } = answers;
         let version = version.or_else(|| self.version.clone());
         if !status.quorate {
             // A node that is cut off lists what was, not what is.
-            let mut state = Self {
-                quorate: false,
-                error: None,
-                version,
-                ..self.clone()
-            };
+            let mut state = Self { quorate: false, error: None, version, ..self.clone() };
             state.doubt("the node that answers has no quorum");
             return state;
         }
@@ -108,6 +90,7 @@ impl SiteState {
             error: None,
             at: Some(at),
             stale: false,
+            failing_since: None,
             nodes: Self::unknown(site).nodes,
             vms: BTreeMap::new(),
             tasks: merge_tasks(&self.tasks, tasks, left_list),
@@ -116,11 +99,7 @@ impl SiteState {
         state.vms.extend(vms);
         for node in state.nodes.values_mut() {
             fill_node(node, &status, &resources, &state.vms);
-            if !status
-                .nodes
-                .iter()
-                .any(|member| member.name == node.proxmox_name)
-            {
+            if !status.nodes.iter().any(|member| member.name == node.proxmox_name) {
                 let text = format!("{what} has no node {:?}", node.proxmox_name);
                 node.reach = Reach::Unknown(text.clone());
                 node.last_error = Some(text);
@@ -133,9 +112,7 @@ impl SiteState {
             carry_details(vm, self.vms.get(vmid), touch.max(told));
         }
         if site.stand_alone && status.nodes.len() > 1 {
-            state.fail(SiteError::Mismatch(format!(
-                "{what} is configured as a stand-alone host"
-            )));
+            state.fail(SiteError::Mismatch(format!("{what} is configured as a stand-alone host")));
         }
         state
     }
@@ -168,9 +145,7 @@ impl SiteState {
     /// Whether something goes on that ends soon. Tasks only: a lock that nobody holds any more stays for ever.
     pub(super) fn is_busy(&self) -> bool {
         let ours = |upid: &Upid| upid.kind().starts_with("qm") || upid.kind() == "resize";
-        self.tasks
-            .iter()
-            .any(|(upid, task)| *task == TaskState::Running && ours(upid))
+        self.tasks.iter().any(|(upid, task)| *task == TaskState::Running && ours(upid))
     }
 
     /// Tasks that ran and are not listed any more.
@@ -186,10 +161,7 @@ impl SiteState {
 
 impl TaskState {
     pub(super) fn ended(text: &str) -> Self {
-        Self::Ended {
-            ok: TaskStatus::is_success(text),
-            text: text.to_owned(),
-        }
+        Self::Ended { ok: TaskStatus::is_success(text), text: text.to_owned() }
     }
 
     pub(super) fn from_end(end: Option<&str>) -> Self {
@@ -203,10 +175,7 @@ fn guest(site: Configured<'_>, entry: &Resource) -> Option<(Vmid, VmEntry)> {
         "lxc" => GuestKind::Lxc,
         _ => return None,
     };
-    let ours = site
-        .nodes
-        .iter()
-        .find(|node| node.proxmox_name == entry.node);
+    let ours = site.nodes.iter().find(|node| node.proxmox_name == entry.node);
     let vm = VmEntry {
         node: ours.map(|node| node.name.clone()),
         proxmox_node: entry.node.clone(),
@@ -252,25 +221,17 @@ fn carry_details(vm: &mut VmEntry, before: Option<&VmEntry>, touch: Option<Touch
         || before.tags != vm.tags
         || (vm.name.is_some() && before.name != vm.name);
     vm.details = Some(details.clone());
-    vm.details_due = before.details_due
-        || details.temporary
-        || changed
-        || touch.is_some()
-        || (relocked && before.lock.is_some());
+    vm.details_due =
+        before.details_due || details.temporary || changed || touch.is_some() || (relocked && before.lock.is_some());
 }
 
 /// VMs at which a task began or ended that can change what their configuration says.
-fn touched_by_tasks(
-    before: &BTreeMap<Upid, TaskState>,
-    now: &BTreeMap<Upid, TaskState>,
-) -> BTreeMap<Vmid, Touch> {
+fn touched_by_tasks(before: &BTreeMap<Upid, TaskState>, now: &BTreeMap<Upid, TaskState>) -> BTreeMap<Vmid, Touch> {
     let mut touched = BTreeMap::new();
     for (upid, task) in now {
         let touch = match upid.kind() {
             "qmdestroy" | "qmcreate" | "qmrestore" => Touch::Remade,
-            "resize" | "qmconfig" | "qmtemplate" | "qmrollback" | "qmigrate" | "qmmove" => {
-                Touch::Changed
-            }
+            "resize" | "qmconfig" | "qmtemplate" | "qmrollback" | "qmigrate" | "qmmove" => Touch::Changed,
             // A clone is filed under its template, which it leaves as it is.
             _ => continue,
         };
@@ -287,19 +248,15 @@ fn merge_tasks(
     listed: Vec<ClusterTask>,
     left_list: BTreeMap<Upid, Option<TaskState>>,
 ) -> BTreeMap<Upid, TaskState> {
-    let mut tasks: BTreeMap<_, _> = listed
-        .into_iter()
-        .map(|task| (task.upid.clone(), TaskState::from_end(task.end())))
-        .collect();
+    let mut tasks: BTreeMap<_, _> =
+        listed.into_iter().map(|task| (task.upid.clone(), TaskState::from_end(task.end()))).collect();
     for (upid, state) in left_list {
         if let Some(state) = state {
             tasks.entry(upid).or_insert(state);
         }
     }
-    let mut remembered: Vec<_> = before
-        .iter()
-        .filter(|(upid, task)| **task != TaskState::Running && !tasks.contains_key(upid))
-        .collect();
+    let mut remembered: Vec<_> =
+        before.iter().filter(|(upid, task)| **task != TaskState::Running && !tasks.contains_key(upid)).collect();
     remembered.sort_by_key(|(upid, _)| std::cmp::Reverse(upid.start()));
     for (upid, task) in remembered.into_iter().take(REMEMBERED_TASKS) {
         tasks.insert(upid.clone(), task.clone());
@@ -307,30 +264,16 @@ fn merge_tasks(
     tasks
 }
 
-fn fill_node(
-    node: &mut NodeState,
-    status: &ClusterStatus,
-    resources: &[Resource],
-    vms: &BTreeMap<Vmid, VmEntry>,
-) {
-    let of_node = || {
-        resources
-            .iter()
-            .filter(|entry| entry.node == node.proxmox_name)
-    };
+fn fill_node(node: &mut NodeState, status: &ClusterStatus, resources: &[Resource], vms: &BTreeMap<Vmid, VmEntry>) {
+    let of_node = || resources.iter().filter(|entry| entry.node == node.proxmox_name);
     let load = of_node().find(|entry| entry.kind == "node");
-    let member = status
-        .nodes
-        .iter()
-        .find(|member| member.name == node.proxmox_name);
+    let member = status.nodes.iter().find(|member| member.name == node.proxmox_name);
     let said = load.and_then(|entry| entry.status.as_deref());
     let reach = match (member.map(|member| member.online), said) {
         (Some(false), _) | (_, Some("offline")) => Reach::Offline,
         (Some(true), Some("online")) => Reach::Online,
         (_, Some(other)) => Reach::Unknown(format!("Proxmox says {other:?} of it")),
-        (_, None) => {
-            Reach::Unknown("Proxmox shows nothing of it: is Sys.Audit missing?".to_owned())
-        }
+        (_, None) => Reach::Unknown("Proxmox shows nothing of it: is Sys.Audit missing?".to_owned()),
     };
     let storages = of_node().filter_map(|entry| {
         let total = entry.maxdisk.unwrap_or_default();
@@ -346,8 +289,7 @@ fn fill_node(
         })
     });
     node.storages = storages.collect();
-    node.storages
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    node.storages.sort_by(|one, other| one.name.cmp(&other.name));
     node.max_memory = load.and_then(|entry| entry.maxmem).unwrap_or_default();
     node.used_memory = load.and_then(|entry| entry.mem).unwrap_or_default();
     node.cpus = load.and_then(|entry| entry.maxcpu).unwrap_or_default();

@@ -26,8 +26,7 @@ pub use changes::Changes;
 use merge::Configured;
 pub use snapshot::{Claim, Snapshot};
 pub use state::{
-    GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState, VmDetails,
-    VmEntry,
+    GuestKind, NodeState, Reach, SiteError, SiteId, SiteState, StorageState, TaskState, VmDetails, VmEntry,
 };
 
 /// A node as the settings have it.
@@ -121,15 +120,8 @@ impl Inventory {
     ///
     /// # Errors
     /// When the settings name a node twice.
-    pub fn start(
-        settings: InventorySettings,
-        shutdown: CancellationToken,
-    ) -> Result<Self, InvalidSettings> {
-        let InventorySettings {
-            sites,
-            poll_fast,
-            poll_slow,
-        } = settings;
+    pub fn start(settings: InventorySettings, shutdown: CancellationToken) -> Result<Self, InvalidSettings> {
+        let InventorySettings { sites, poll_fast, poll_slow } = settings;
         validate(&sites)?;
         let states: Vec<_> = sites
             .iter()
@@ -161,11 +153,7 @@ impl Inventory {
             };
             tokio::spawn(poller.run(shutdown.clone()));
         }
-        Ok(Self {
-            shared,
-            shutdown,
-            changes,
-        })
+        Ok(Self { shared, shutdown, changes })
     }
 
     /// What is known now.
@@ -240,11 +228,7 @@ impl Inventory {
 
 impl Site {
     fn configured(&self, id: SiteId) -> Configured<'_> {
-        Configured {
-            id,
-            nodes: &self.nodes,
-            stand_alone: self.stand_alone,
-        }
+        Configured { id, nodes: &self.nodes, stand_alone: self.stand_alone }
     }
 }
 
@@ -257,10 +241,7 @@ fn validate(sites: &[Site]) -> Result<(), InvalidSettings> {
             }
             let mut before = site.nodes.iter().take(at);
             if let Some(same) = before.find(|same| same.proxmox_name == node.proxmox_name) {
-                return Err(InvalidSettings::SameNode(
-                    same.name.clone(),
-                    node.name.clone(),
-                ));
+                return Err(InvalidSettings::SameNode(same.name.clone(), node.name.clone()));
             }
         }
     }

@@ -75,17 +75,10 @@ impl Poller {
     fn pause(&self, control: &Control, state: &SiteState, memory: &Memory) -> Duration {
         if memory.failures > 0 {
             let doubled = 2_u32.saturating_pow(memory.failures.min(10) - 1);
-            return self
-                .slow
-                .saturating_mul(doubled)
-                .min(PATIENCE.max(self.slow));
+            return self.slow.saturating_mul(doubled).min(PATIENCE.max(self.slow));
         }
         let expected = *control.busy_until.lock() > Instant::now();
-        if expected || state.is_busy() {
-            self.fast
-        } else {
-            self.slow
-        }
+        if expected || state.is_busy() { self.fast } else { self.slow }
     }
 
     async fn poll(&self, control: &Control, state: &mut Arc<SiteState>, memory: &mut Memory) {
@@ -107,10 +100,7 @@ impl Poller {
         if !answers.status.quorate {
             self.site.client.switch_endpoint();
         }
-        let answers = Answers {
-            reread: reread.clone(),
-            ..answers
-        };
+        let answers = Answers { reread: reread.clone(), ..answers };
         let next = state.after(self.site.configured(self.id), answers);
         if next.is_current() {
             let mut waiting = control.reread.lock();
@@ -127,9 +117,8 @@ impl Poller {
     async fn ask(&self, state: &SiteState, memory: &mut Memory) -> Result<Answers, SiteError> {
         let client = &self.site.client;
         let at = Timestamp::now();
-        let (status, resources, tasks) =
-            tokio::try_join!(client.cluster_status(), client.resources(), client.tasks())
-                .map_err(|error| SiteError::from(&error))?;
+        let (status, resources, tasks) = tokio::try_join!(client.cluster_status(), client.resources(), client.tasks())
+            .map_err(|error| SiteError::from(&error))?;
         self.compare_endpoints(&status, memory).await?;
         let version = if state.version.is_none() || state.error.is_some() {
             let version = client.version().await;
@@ -138,27 +127,13 @@ impl Poller {
             None
         };
         let left_list = look_up(client, state.left_list(&tasks)).await;
-        Ok(Answers {
-            at,
-            status,
-            resources,
-            tasks,
-            left_list,
-            version,
-            ..Answers::default()
-        })
+        Ok(Answers { at, status, resources, tasks, left_list, version, ..Answers::default() })
     }
 
     /// Endpoints of different clusters in one site would mix their VMs up.
-    async fn compare_endpoints(
-        &self,
-        status: &ClusterStatus,
-        memory: &mut Memory,
-    ) -> Result<(), SiteError> {
+    async fn compare_endpoints(&self, status: &ClusterStatus, memory: &mut Memory) -> Result<(), SiteError> {
         let client = &self.site.client;
-        let recent = memory
-            .compared
-            .is_some_and(|at| at.elapsed() < COMPARE_ENDPOINTS);
+        let recent = memory.compared.is_some_and(|at| at.elapsed() < COMPARE_ENDPOINTS);
         if client.endpoints().len() < 2 || recent {
             return Ok(());
         }
@@ -239,9 +214,7 @@ async fn look_up(client: &Client, upids: Vec<Upid>) -> BTreeMap<Upid, Option<Tas
 fn is_same(one: &ClusterStatus, other: &ClusterStatus) -> bool {
     let members = |status: &ClusterStatus| -> Vec<_> {
         let nodes = status.nodes.iter();
-        nodes
-            .map(|node| (node.name.clone(), node.ip.clone()))
-            .collect()
+        nodes.map(|node| (node.name.clone(), node.ip.clone())).collect()
     };
     one.name == other.name && members(one) == members(other)
 }

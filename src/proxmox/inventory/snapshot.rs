@@ -41,9 +41,8 @@ impl Snapshot {
             };
             if before.iter().any(|other| is_same_cluster(other, site)) {
                 let what = describe(site.cluster.as_deref(), &site.members);
-                let error = SiteError::Mismatch(format!(
-                    "{what} is given twice: all its endpoints and nodes belong together"
-                ));
+                let error =
+                    SiteError::Mismatch(format!("{what} is given twice: all its endpoints and nodes belong together"));
                 Arc::make_mut(site).fail(error);
             }
         }
@@ -77,9 +76,7 @@ impl Snapshot {
 
     /// Every node of ours, by name.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeState)> {
-        self.site_of_node
-            .keys()
-            .filter_map(|name| Some((name.as_str(), self.node(name)?)))
+        self.site_of_node.keys().filter_map(|name| Some((name.as_str(), self.node(name)?)))
     }
 
     pub fn node(&self, name: &str) -> Option<&NodeState> {
@@ -113,12 +110,8 @@ impl Snapshot {
             .flat_map(|(site, vmid)| {
                 let vm = self.site(*site).and_then(|state| state.vms.get(vmid));
                 let marks = vm.and_then(|vm| vm.details.as_ref().map(|read| read.marks.all()));
-                marks
-                    .unwrap_or_default()
-                    .iter()
-                    .filter(|mark| mark.uid == uid)
-                    .zip(std::iter::repeat(vm))
-                    .filter_map(|(mark, vm)| {
+                marks.unwrap_or_default().iter().filter(|mark| mark.uid == uid).zip(std::iter::repeat(vm)).filter_map(
+                    |(mark, vm)| {
                         let vm = vm?;
                         Some(Claim {
                             site: *site,
@@ -128,9 +121,15 @@ impl Snapshot {
                             mark: mark.clone(),
                             lock: vm.lock.clone(),
                         })
-                    })
+                    },
+                )
             })
             .collect()
+    }
+
+    /// Every mark of every VM, copies included.
+    pub fn all_claims(&self) -> impl Iterator<Item = Claim> {
+        self.marked.keys().flat_map(|uid| self.claims(uid))
     }
 
     /// Whether the marks of every VM of every site are known.
@@ -141,8 +140,7 @@ impl Snapshot {
     /// The templates on a node of ours.
     pub fn templates(&self, node: &str) -> impl Iterator<Item = (Vmid, &VmEntry)> {
         let vms = self.site_of(node).into_iter().flat_map(|site| &site.vms);
-        vms.filter(move |(_, vm)| vm.template && vm.node.as_deref() == Some(node))
-            .map(|(vmid, vm)| (*vmid, vm))
+        vms.filter(move |(_, vm)| vm.template && vm.node.as_deref() == Some(node)).map(|(vmid, vm)| (*vmid, vm))
     }
 
     /// How many clones of a template run on a node of ours.
@@ -165,14 +163,10 @@ impl Snapshot {
 fn is_same_cluster(one: &SiteState, other: &SiteState) -> bool {
     let names = |site: &SiteState| -> Vec<(String, Option<String>)> {
         let nodes = site.members.iter();
-        nodes
-            .map(|node| (node.name.clone(), node.ip.clone()))
-            .collect()
+        nodes.map(|node| (node.name.clone(), node.ip.clone())).collect()
     };
-    let is_address = |ip: &String| {
-        ip.parse()
-            .is_ok_and(|ip: std::net::IpAddr| !ip.is_loopback() && !ip.is_unspecified())
-    };
+    let is_address =
+        |ip: &String| ip.parse().is_ok_and(|ip: std::net::IpAddr| !ip.is_loopback() && !ip.is_unspecified());
     !one.members.is_empty()
         && one.cluster == other.cluster
         && names(one) == names(other)

@@ -28,6 +28,8 @@ pub struct SiteState {
     pub quorate: bool,
     /// Why the last poll failed.
     pub error: Option<SiteError>,
+    /// Since when every poll has failed.
+    pub failing_since: Option<Timestamp>,
     /// When what is shown was asked for; never yet, if nothing.
     pub at: Option<Timestamp>,
     /// Whether a later poll failed or was without quorum, so that all this is from before.
@@ -64,9 +66,7 @@ impl From<&client::Error> for SiteError {
             client::Error::Api(refusal) if refusal.is_auth() => Self::Auth(refusal.text.clone()),
             client::Error::Fingerprint { .. } => Self::Fingerprint(text),
             client::Error::Certificate { .. } => Self::Certificate(text),
-            client::Error::Unreachable { .. } | client::Error::Timeout { .. } => {
-                Self::Unreachable(text)
-            }
+            client::Error::Unreachable { .. } | client::Error::Timeout { .. } => Self::Unreachable(text),
             client::Error::Api(_)
             | client::Error::ReplyLost { .. }
             | client::Error::Decode { .. }
@@ -113,8 +113,7 @@ pub struct NodeState {
 impl NodeState {
     /// Bytes of memory that no guest uses or has been promised.
     pub fn free_memory(&self) -> u64 {
-        self.max_memory
-            .saturating_sub(self.used_memory.max(self.guest_memory))
+        self.max_memory.saturating_sub(self.used_memory.max(self.guest_memory))
     }
 }
 
@@ -173,13 +172,16 @@ pub struct VmEntry {
 }
 
 impl VmEntry {
+    /// Its name, from its configuration where that was read: the list's lags.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.details.as_ref().and_then(|details| details.name.as_deref()).or(self.name.as_deref())
+    }
+
     /// Whether its marks are known as they are now.
     pub fn marks_known(&self) -> bool {
         match self.kind {
             GuestKind::Lxc => true,
-            GuestKind::Qemu => {
-                !self.details_due && self.details.as_ref().is_some_and(|read| !read.temporary)
-            }
+            GuestKind::Qemu => !self.details_due && self.details.as_ref().is_some_and(|read| !read.temporary),
         }
     }
 }
@@ -198,6 +200,8 @@ pub struct VmDetails {
     pub memory: u64,
     /// The key of the disk that it boots from: `scsi0`.
     pub boot_disk: Option<String>,
+    /// The storage that it is on.
+    pub boot_storage: Option<String>,
     /// Bytes.
     pub boot_disk_size: Option<u64>,
     pub has_cloudinit: bool,
@@ -212,6 +216,7 @@ impl From<&VmConfig> for VmDetails {
             temporary: config.is_temporary_clone(),
             memory: config.memory_mib().saturating_mul(1 << 20),
             boot_disk: config.boot_disk().map(str::to_owned),
+            boot_storage: config.boot_storage(),
             boot_disk_size: config.boot_disk_size(),
             has_cloudinit: config.cloudinit_drive().is_some(),
         }

@@ -3,7 +3,7 @@
 use super::{CloudInit, MachineSpec, Owner, Place, Stage};
 use crate::proxmox::{
     client::encode_ssh_keys,
-    identity::{self, Found, Mark},
+    identity::{self, Mark},
     wire::VmConfig,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn differences(
     }
     // The second mark comes with the first configuration, so its absence says that the passwords were not set yet:
     // they read back masked and cannot be compared.
-    let uuid = owner.smbios_uuid();
+    let uuid = owner.smbios_uuid(place.vmid);
     let configured = stage != Stage::Creating || config.smbios_uuid() == Some(uuid);
     if let Some(cloud_init) = &spec.cloud_init {
         changes.extend(cloud_init_differences(cloud_init, configured, config));
@@ -36,7 +36,7 @@ pub(super) fn differences(
         changes.push(("smbios1".to_owned(), with_uuid(config.get("smbios1").unwrap_or_default(), &uuid.to_string())));
     }
     let mark = owner.mark(place.vmid);
-    if !matches!(Mark::find(config.description()), Found::One(found) if found == mark) {
+    if Mark::find(config.description()).one() != Some(&mark) {
         changes.push(("description".to_owned(), identity::compose(&identity::strip(config.description()), &mark)));
     }
     changes

@@ -1,8 +1,8 @@
 //! From an intent to a machine that may be started.
 
 use super::{
-    Action, AttemptOutcome, Context, Intent, Leftover, Machine, MachineSpec, Place, Planned, Power, Reason, Sight, Stage,
-    Step, config,
+    Action, AttemptOutcome, Context, Intent, Leftover, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
+    Stage, Step, config,
     whose::{Whose, claimants, whose},
 };
 use crate::proxmox::{identity, inventory::Reach};
@@ -34,7 +34,7 @@ impl Context<'_> {
             [elsewhere] => return self.take_over(elsewhere),
             places => return Ok(Step::Stall(claimants(places))),
         }
-        if self.snapshot().has_vmid_elsewhere(place.vmid, &place.node) {
+        if self.is_elsewhere(place) {
             return Ok(self.vmid_taken(intent));
         }
         let Some(template) = intent.template else {
@@ -103,18 +103,14 @@ impl Context<'_> {
     /// A clone that is not finished: it is awaited while a clone of its template runs, and given up when none does.
     pub(super) fn unfinished_clone(&self, intent: &Intent) -> Planned {
         let place = &intent.place;
-        let running = self.snapshot().running_clones_of(&place.node, intent.template);
-        match running.as_slice() {
-            [] => Ok(self.leave_behind(
+        match self.running_clones(intent) {
+            0 => Ok(self.leave_behind(
                 intent,
                 Reason::new("CloneKilled", format!("the clone to VM {} ended without cleaning up", place.vmid)),
                 format!("VM {} on {} is locked by a clone that no longer runs", place.vmid, place.node),
                 Some(format!("qm unlock {0} && qm destroy {0} --purge", place.vmid)),
             )),
-            _ => Ok(Step::Wait(Reason::new(
-                "Cloning",
-                format!("VM {} on {} is being cloned", place.vmid, place.node),
-            ))),
+            _ => Ok(Step::Wait(Reason::new("Cloning", format!("VM {} on {} is being cloned", place.vmid, place.node)))),
         }
     }
 
@@ -123,7 +119,7 @@ impl Context<'_> {
         let place = &intent.place;
         let node = &place.node;
         let gone = match self.node(node) {
-            Some(state) => state.reach == Reach::Offline || self.snapshot().long_unreachable(node, self.now),
+            Some(state) => state.reach == Reach::Offline || self.long_unreachable(node),
             None => false,
         };
         if !gone {

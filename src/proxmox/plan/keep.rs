@@ -1,8 +1,8 @@
 //! A machine that was started: first to its rest, then kept there.
 
 use super::{
-    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Sight, Stage,
-    Step, config,
+    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
+    Stage, Step, config,
     whose::{Whose, whose},
 };
 
@@ -64,7 +64,7 @@ impl Context<'_> {
     /// The node says that it has no such machine: it moved, or nobody has it.
     fn missing(&self, intent: &Intent) -> Planned {
         let place = &intent.place;
-        for other in self.snapshot().siblings(&place.node) {
+        for other in self.siblings(&place.node) {
             let other = Place { node: other, vmid: place.vmid };
             match self.sight(&other)? {
                 Sight::Absent => {}
@@ -75,7 +75,10 @@ impl Context<'_> {
                 Sight::Unknown(why) => {
                     return Ok(Step::Wait(Reason::new(
                         "NodeUnreachable",
-                        format!("VM {} is not on {}, and {} cannot be asked: {why}", place.vmid, place.node, other.node),
+                        format!(
+                            "VM {} is not on {}, and {} cannot be asked: {why}",
+                            place.vmid, place.node, other.node
+                        ),
                     )));
                 }
             }

@@ -9,6 +9,7 @@ mod keep;
 mod model;
 mod place;
 mod remove;
+mod sites;
 mod tasks;
 mod whose;
 
@@ -45,7 +46,9 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     let step = flatten(step);
     match step {
         // Nothing else to do now: the time to look whether something that was left behind can go.
-        Step::Wait(_) | Step::Rest { .. } | Step::Stall(_) if recorded.task.is_none() && !matches!(desired, Desired::Gone) => {
+        Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
+            if recorded.task.is_none() && !matches!(desired, Desired::Gone) =>
+        {
             flatten(context.remove_leftovers(Removal::FailedAttempt).map(|removal| removal.unwrap_or(step)))
         }
         step => step,
@@ -82,7 +85,7 @@ impl<'a> Context<'a> {
     }
 
     fn node(&self, name: &str) -> Option<&'a NodeState> {
-        self.snapshot().nodes.get(name)
+        self.snapshot().node(name)
     }
 
     /// The machine at a place, or the look that it takes.
@@ -98,11 +101,6 @@ impl<'a> Context<'a> {
     /// The record with a change.
     fn record(&self, change: impl FnOnce(&mut Recorded)) -> Step {
         Step::Record(Box::new(self.recorded.with(change)))
-    }
-
-    /// The record with a change, to come back later.
-    fn retry(&self, reason: Reason, change: impl FnOnce(&mut Recorded)) -> Step {
-        Step::Retry(Box::new(self.recorded.with(change)), reason)
     }
 
     /// The record with a change of the intent.

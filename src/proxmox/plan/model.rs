@@ -50,7 +50,10 @@ pub struct CloudInit {
 
 impl std::fmt::Debug for CloudInit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CloudInit").field("user", &self.user).field("ssh_keys", &self.ssh_keys.len()).finish_non_exhaustive()
+        f.debug_struct("CloudInit")
+            .field("user", &self.user)
+            .field("ssh_keys", &self.ssh_keys.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,9 +82,9 @@ impl Owner {
         }
     }
 
-    /// The second mark: the SMBIOS UUID of the owner's machine.
-    pub fn smbios_uuid(&self) -> Uuid {
-        identity::smbios_uuid(&self.installation, &self.uid)
+    /// The second mark: the SMBIOS UUID of the owner's machine at a VMID.
+    pub fn smbios_uuid(&self, vmid: Vmid) -> Uuid {
+        identity::smbios_uuid(&self.installation, &self.uid, vmid)
     }
 }
 
@@ -276,11 +279,11 @@ pub struct Observed<'a> {
     /// What other objects hold.
     pub others: &'a Claims,
     /// Machines that were asked for by themselves.
-    pub machines: BTreeMap<Place, Sight>,
+    pub machines: &'a BTreeMap<Place, Sight>,
     /// Volumes that carry a VMID, on the image storages of a node.
-    pub volumes: BTreeMap<Place, Volumes>,
+    pub volumes: &'a BTreeMap<Place, Volumes>,
     /// Tasks.
-    pub tasks: BTreeMap<String, TaskSight>,
+    pub tasks: &'a BTreeMap<String, TaskSight>,
     /// Proxmox refused the tag, so that it is not sent again.
     pub tag_refused: bool,
 }

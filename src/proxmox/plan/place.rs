@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason, Recorded, Stage,
-    Step, TemplateRef, Volumes, whose::claimants,
+    Step, TemplateRef, Volumes, sites::Template, whose::claimants,
 };
 use crate::proxmox::{
-    inventory::{NodeState, Reach, TemplateInfo},
+    inventory::{NodeState, Reach},
     wire::Vmid,
 };
 
@@ -21,7 +21,7 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// Whether a node can take a machine.
 enum Verdict<'a> {
     /// From this template.
-    Eligible(&'a TemplateInfo),
+    Eligible(Template<'a>),
     /// Not now.
     Skip(Reason),
     /// The inventory has not read enough yet to tell.
@@ -95,8 +95,7 @@ impl Context<'_> {
     fn strangers_of_our_name(&self) -> Option<Step> {
         let owner = self.owner;
         let claim = self
-            .snapshot()
-            .claims_of_name(&owner.installation, &owner.namespace, &owner.name)
+            .claims_of_name()
             .into_iter()
             .find(|claim| claim.mark.uid != owner.uid && claim.mark.vmid == claim.vmid)?;
         Some(Step::Stall(Reason::new(
@@ -104,7 +103,7 @@ impl Context<'_> {
             format!(
                 "VM {} on {} belongs to an earlier object of this name (uid {}); it is not touched, and no second one is \
                  made. Remove that machine, or the mark in its notes",
-                claim.vmid, claim.node, claim.mark.uid
+                claim.vmid, claim.proxmox_node, claim.mark.uid
             ),
         )))
     }
@@ -123,7 +122,7 @@ impl Context<'_> {
             Reach::Offline => return skip("NodeOffline", "offline".into()),
             Reach::Unknown(why) => return skip("NodeUnreachable", why.clone()),
         }
-        if !self.snapshot().is_quorate(&node.name) {
+        if !self.is_quorate(&node.name) {
             return skip("NoQuorum", "its cluster has no quorum".into());
         }
         let Some(wanted) = node.templates.get(&spec.os) else {
@@ -141,13 +140,13 @@ impl Context<'_> {
     }
 
     /// The one template that is meant; `Ok(None)` while its config has not been read.
-    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Option<&TemplateInfo>, String> {
+    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Option<Template<'_>>, String> {
         let snapshot = self.snapshot();
         let vmids: Vec<Vmid> = snapshot
-            .templates_on(node)
+            .templates(node)
             .filter(|(vmid, entry)| match wanted {
                 TemplateRef::Vmid(id) => vmid == id,
-                TemplateRef::Name(name) => entry.name.as_deref() == Some(name),
+                TemplateRef::Name(name) => entry.exact_name() == Some(name),
                 TemplateRef::Tag(tag) => entry.tags.contains(tag),
             })
             .map(|(vmid, _)| vmid)
@@ -159,7 +158,7 @@ impl Context<'_> {
         };
         match vmids.as_slice() {
             [] => Err(format!("no {what}")),
-            [vmid] => Ok(snapshot.template(node, *vmid)),
+            [vmid] => Ok(self.template(node, *vmid)),
             several => Err(format!("more than one {what}: {several:?}")),
         }
     }
@@ -171,7 +170,7 @@ impl Context<'_> {
         fleet: &Fleet,
         node: &FleetNode,
         state: &NodeState,
-        template: &TemplateInfo,
+        template: Template<'_>,
     ) -> Option<Reason> {
         if spec.cloud_init.is_some() && !template.has_cloudinit {
             return Some(Reason::new(
@@ -179,17 +178,24 @@ impl Context<'_> {
                 format!("template {} has no cloud-init drive, which spec.cloudInit needs", template.vmid),
             ));
         }
-        let Some(storage) = &template.storage else {
+        let Some(storage) = template.storage else {
             return Some(Reason::new("NoTemplate", format!("template {} has no boot disk", template.vmid)));
         };
         if template.disk_bytes > spec.disk_bytes {
             return Some(Reason::new(
                 "DiskTooSmall",
-                format!("the disk of template {} has {}, more than spec.disk.size", template.vmid, gib(template.disk_bytes)),
+                format!(
+                    "the disk of template {} has {}, more than spec.disk.size",
+                    template.vmid,
+                    gib(template.disk_bytes)
+                ),
             ));
         }
         if u64::from(spec.cores) > u64::from(state.cpus) {
-            return Some(Reason::new("NotEnoughCpus", format!("has {} CPUs, {} are asked for", state.cpus, spec.cores)));
+            return Some(Reason::new(
+                "NotEnoughCpus",
+                format!("has {} CPUs, {} are asked for", state.cpus, spec.cores),
+            ));
         }
         let memory = self.free_memory(&node.name, state).saturating_sub(fleet.reserve_memory);
         let needed = spec.memory_mib.saturating_mul(1 << 20);
@@ -199,11 +205,17 @@ impl Context<'_> {
                 format!("{} of memory free, {} asked for", gib(memory), gib(needed)),
             ));
         }
-        let Some(room) = state.storages.iter().find(|candidate| candidate.name == *storage && candidate.active) else {
+        let Some(room) = state.storages.iter().find(|candidate| candidate.name == storage && candidate.active) else {
             return Some(Reason::new("StorageOffline", format!("storage {storage} is not available")));
         };
-        let in_flight: u64 =
-            self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name).map(|claim| claim.disk).sum();
+        let in_flight: u64 = self
+            .observed
+            .others
+            .machines
+            .iter()
+            .filter(|claim| claim.place.node == node.name)
+            .map(|claim| claim.disk)
+            .sum();
         let room = room.avail.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
         if spec.disk_bytes > room {
             return Some(Reason::new(
@@ -217,15 +229,14 @@ impl Context<'_> {
     /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
     /// machines may take counts, and so does what is being made and does not show yet.
     fn free_memory(&self, node: &str, state: &NodeState) -> u64 {
-        let claims: Vec<_> =
-            self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
+        let claims: Vec<_> = self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
         let mut promised: u64 = 0;
-        for (vmid, entry) in self.snapshot().machines_on(node) {
+        for (vmid, entry) in self.machines_on(node) {
             let claimed = claims.iter().find(|claim| claim.place.vmid == vmid).map_or(0, |claim| claim.memory);
-            promised = promised.saturating_add(entry.maxmem.max(claimed));
+            promised = promised.saturating_add(entry.max_memory.max(claimed));
         }
         for claim in claims {
-            if self.snapshot().machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
+            if self.machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
                 promised = promised.saturating_add(claim.memory);
             }
         }
@@ -243,7 +254,7 @@ impl Context<'_> {
             .collect();
         let ranges = fleet.ranges.get(&spec.os).into_iter().chain(std::iter::once(&fleet.fallback));
         for vmid in ranges.flat_map(|(from, to)| *from..=*to) {
-            if mine.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().has_vmid(vmid) {
+            if mine.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
                 continue;
             }
             match self.volumes(&Place { node: node.to_owned(), vmid })? {
@@ -279,7 +290,8 @@ impl Context<'_> {
             last.retain(|other| other.node != attempt.node);
             last.push(attempt);
         }
-        let reasons: Vec<_> = last.iter().map(|attempt| format!("{}: {}", attempt.node, attempt.reason.message)).collect();
+        let reasons: Vec<_> =
+            last.iter().map(|attempt| format!("{}: {}", attempt.node, attempt.reason.message)).collect();
         Reason::new(
             "AllNodesFailed",
             format!("every node failed; the next attempt is at {until:.0}. {}", reasons.join("; ")),
@@ -299,9 +311,8 @@ impl Context<'_> {
         self.record(|recorded| {
             for (node, reason) in skipped {
                 let last = recorded.attempts.iter().rev().find(|attempt| attempt.node == node);
-                let known = last.is_some_and(|last| {
-                    last.outcome == AttemptOutcome::Skipped && last.reason.word == reason.word
-                });
+                let known =
+                    last.is_some_and(|last| last.outcome == AttemptOutcome::Skipped && last.reason.word == reason.word);
                 if !known {
                     let outcome = AttemptOutcome::Skipped;
                     recorded.push_attempt(Attempt { node, vmid: None, outcome, reason, time: self.now });

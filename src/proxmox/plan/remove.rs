@@ -128,19 +128,18 @@ impl Context<'_> {
             return Remains::Stuck(Reason::new("Locked", message), None);
         }
         if machine.config.is_protected() {
-            let message = format!("VM {vmid} on {node} is protected; take the protection away in Proxmox to let it be removed");
+            let message =
+                format!("VM {vmid} on {node} is protected; take the protection away in Proxmox to let it be removed");
             return Remains::Stuck(Reason::new("Protected", message), None);
         }
         match (machine.power, removal, intent) {
             (Power::Stopped, ..) => Remains::Step(Step::Act(Action::Destroy(place.clone()))),
             (_, Removal::Deletion, _) => Remains::Step(Step::Act(Action::Stop(place.clone()))),
             // It runs after all, so it is no failed attempt.
-            (_, Removal::FailedAttempt, Some(intent)) => {
-                Remains::Step(self.record_intent(intent, |intent| {
-                    intent.stage = Stage::Starting;
-                    intent.reason = None;
-                }))
-            }
+            (_, Removal::FailedAttempt, Some(intent)) => Remains::Step(self.record_intent(intent, |intent| {
+                intent.stage = Stage::Starting;
+                intent.reason = None;
+            })),
             (_, Removal::FailedAttempt, None) => {
                 let message = format!("VM {vmid} on {node} was started by somebody and is not removed while it runs");
                 Remains::Stuck(Reason::new("Running", message), None)
@@ -151,11 +150,7 @@ impl Context<'_> {
     /// A clone or a destroy that was cut short. Locks of that kind are for root alone to lift.
     fn half_made(&self, place: &Place, intent: Option<&Intent>, machine: &Machine) -> Remains {
         let Place { node, vmid } = place;
-        let busy = match intent {
-            Some(intent) => !self.snapshot().running_clones_of(node, intent.template).is_empty(),
-            None => false,
-        };
-        if busy || self.snapshot().running_task_on(node, *vmid) {
+        if intent.is_some_and(|intent| self.running_clones(intent) > 0) || self.is_busy(place) {
             let message = format!("VM {vmid} on {node} is still being made or removed");
             return Remains::Stuck(Reason::new("Busy", message), None);
         }
@@ -174,7 +169,7 @@ impl Context<'_> {
             return Ok(None);
         }
         let place = &intent.place;
-        for node in self.snapshot().siblings(&place.node) {
+        for node in self.siblings(&place.node) {
             let other = Place { node, vmid: place.vmid };
             match self.sight(&other)? {
                 Sight::Absent => {}
@@ -184,7 +179,7 @@ impl Context<'_> {
                 }
                 Sight::Present(_) => {}
                 // The cluster's list names the machines of nodes that are down, too.
-                Sight::Unknown(_) if !self.snapshot().lists(&other.node, place.vmid) => {}
+                Sight::Unknown(_) if !self.lists(&other) => {}
                 Sight::Unknown(why) => {
                     let message = format!("VM {} may be on {}, which cannot be asked: {why}", place.vmid, other.node);
                     return Ok(Some(Remains::Stuck(Reason::new("NodeUnreachable", message), None)));
@@ -209,7 +204,10 @@ impl Context<'_> {
             Some(volume) if volume.shared => Remains::Stuck(
                 Reason::new(
                     "VolumeLeft",
-                    format!("volume {} is left on a shared storage, where another cluster's may have the same name", volume.id),
+                    format!(
+                        "volume {} is left on a shared storage, where another cluster's may have the same name",
+                        volume.id
+                    ),
                 ),
                 Some(format!("pvesm free {}", volume.id)),
             ),

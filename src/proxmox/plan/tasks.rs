@@ -4,7 +4,10 @@ use super::{
     Action, Context, Intent, Look, Planned, RETRIES_PER_NODE, Reason, Recorded, Removal, Stage, Step, Task, TaskAction,
     TaskSight,
 };
-use crate::proxmox::{inventory::Reach, outcome::{self, Outcome}};
+use crate::proxmox::{
+    inventory::Reach,
+    outcome::{self, Outcome},
+};
 
 impl<'a> Context<'a> {
     pub(super) fn task_sight(&self, task: &Task) -> Planned<&'a TaskSight> {

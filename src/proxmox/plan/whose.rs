@@ -1,10 +1,7 @@
 //! Whose a machine is, told by its marks.
 
 use super::{Context, Intent, Owner, Place, Planned, Reason, Recorded, Sight, Stage, Step};
-use crate::proxmox::{
-    identity::{self, Found},
-    wire::VmConfig,
-};
+use crate::proxmox::{identity::Mark, wire::VmConfig};
 
 /// Whose the machine at a recorded place is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +16,8 @@ pub(super) enum Whose {
 
 /// Whose the machine with this config is, at a place that we recorded: either mark decides.
 pub(super) fn whose(owner: &Owner, place: &Place, config: &VmConfig) -> Whose {
-    let marked = match identity::Mark::find(config.description()) {
-        Found::One(mark) => mark == owner.mark(place.vmid),
-        Found::None | Found::Several => false,
-    };
-    if marked || config.smbios_uuid() == Some(owner.smbios_uuid()) {
+    let marked = Mark::find(config.description()).all().contains(&owner.mark(place.vmid));
+    if marked || config.smbios_uuid() == Some(owner.smbios_uuid(place.vmid)) {
         return Whose::Ours;
     }
     match config.lock() {
@@ -42,14 +36,14 @@ impl Context<'_> {
             .claims(&self.owner.uid)
             .into_iter()
             .filter(|claim| claim.mark == self.owner.mark(claim.vmid))
-            .map(|claim| Place { node: claim.node, vmid: claim.vmid })
+            .filter_map(|claim| Some(Place { node: claim.node?, vmid: claim.vmid }))
             .filter(|place| Some(place) != recorded && !self.recorded.leftovers.iter().any(|left| left.place == *place))
             .collect()
     }
 
     /// The status was lost: the marks tell where the machine is, if every node can be asked.
     pub(super) fn recover_from_marks(&self) -> Planned {
-        let silent: Vec<_> = self.snapshot().unsearched();
+        let silent: Vec<_> = self.unsearched();
         if !silent.is_empty() {
             return Ok(Step::Wait(Reason::new(
                 "SearchIncomplete",
@@ -70,7 +64,9 @@ impl Context<'_> {
     /// may have run, and is never made anew by itself.
     pub(super) fn take_over(&self, place: &Place) -> Planned {
         let stage = match self.sight(place)? {
-            Sight::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid()) => Stage::Starting,
+            Sight::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
+                Stage::Starting
+            }
             Sight::Present(_) => Stage::Creating,
             Sight::Absent | Sight::Unknown(_) => {
                 let message = format!("VM {} on {} carries our mark and cannot be read", place.vmid, place.node);

@@ -40,9 +40,7 @@ impl AgentInterfaces {
             .filter_map(|address| address.ip_address.parse().ok())
             .filter(|address| match address {
                 IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
-                IpAddr::V6(v6) => {
-                    !v6.is_loopback() && !v6.is_unicast_link_local() && !v6.is_unspecified()
-                }
+                IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local() && !v6.is_unspecified(),
             })
             .collect()
     }

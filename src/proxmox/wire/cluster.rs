@@ -60,10 +60,7 @@ pub struct ClusterStatus {
 
 impl From<Vec<ClusterEntry>> for ClusterStatus {
     fn from(entries: Vec<ClusterEntry>) -> Self {
-        let mut status = Self {
-            quorate: true,
-            ..Self::default()
-        };
+        let mut status = Self { quorate: true, ..Self::default() };
         for entry in entries {
             match entry.kind.as_str() {
                 "cluster" => {

@@ -28,9 +28,7 @@ impl VmConfig {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.values
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub fn name(&self) -> Option<&str> {
@@ -89,18 +87,12 @@ impl VmConfig {
 
     /// The SMBIOS UUID, from `smbios1`.
     pub fn smbios_uuid(&self) -> Option<Uuid> {
-        self.get("smbios1")?
-            .split(',')
-            .find_map(|part| part.strip_prefix("uuid="))
-            .and_then(|uuid| uuid.parse().ok())
+        self.get("smbios1")?.split(',').find_map(|part| part.strip_prefix("uuid=")).and_then(|uuid| uuid.parse().ok())
     }
 
     /// A drive by its key: `scsi0`.
     pub fn drive(&self, key: &str) -> Option<Drive> {
-        kind_of_key(key)
-            .filter(|kind| *kind == VolumeKind::Disk)
-            .and_then(|_| self.get(key))
-            .map(Drive::parse)
+        kind_of_key(key).filter(|kind| *kind == VolumeKind::Disk).and_then(|_| self.get(key)).map(Drive::parse)
     }
 
     /// The key of the disk that the VM boots from: the first disk of `boot: order=`, else `bootdisk`,
@@ -112,14 +104,16 @@ impl VmConfig {
             .split(',')
             .find_map(|part| part.strip_prefix("order="))
             .unwrap_or_default();
-        order
-            .split(';')
-            .chain(self.get("bootdisk"))
-            .chain(["scsi0", "virtio0", "sata0", "ide0"])
-            .find_map(|key| {
-                let key = self.values.get_key_value(key)?.0;
-                (!self.drive(key)?.is_cdrom()).then_some(key.as_str())
-            })
+        order.split(';').chain(self.get("bootdisk")).chain(["scsi0", "virtio0", "sata0", "ide0"]).find_map(|key| {
+            let key = self.values.get_key_value(key)?.0;
+            (!self.drive(key)?.is_cdrom()).then_some(key.as_str())
+        })
+    }
+
+    /// The storage of the disk that the VM boots from.
+    pub fn boot_storage(&self) -> Option<String> {
+        let drive = self.drive(self.boot_disk()?)?;
+        drive.volid()?.split_once(':').map(|(storage, _)| storage.to_owned())
     }
 
     /// Bytes of the disk that the VM boots from, if its line says them.
@@ -129,9 +123,7 @@ impl VmConfig {
 
     /// The key of the drive that brings cloud-init its settings.
     pub fn cloudinit_drive(&self) -> Option<&str> {
-        self.iter()
-            .find(|(key, _)| self.drive(key).is_some_and(|drive| drive.is_cloudinit()))
-            .map(|(key, _)| key)
+        self.iter().find(|(key, _)| self.drive(key).is_some_and(|drive| drive.is_cloudinit())).map(|(key, _)| key)
     }
 
     /// Every volume that the configuration names, detached ones included.
@@ -164,10 +156,7 @@ impl VmConfig {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for VmConfig {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let values = pairs
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect();
+        let values = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         Self { values }
     }
 }
@@ -175,10 +164,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for VmConfig {
 impl<'de> Deserialize<'de> for VmConfig {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let raw = BTreeMap::<String, Value>::deserialize(input)?;
-        Ok(raw
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, lenient::as_text(&value)?)))
-            .collect())
+        Ok(raw.into_iter().filter_map(|(key, value)| Some((key, lenient::as_text(&value)?))).collect())
     }
 }
 
@@ -195,8 +181,7 @@ mod tests {
     #[test]
     fn numbers_and_strings_read_alike() {
         let real = config(json!({"cores": 2, "memory": "256", "protection": 1, "template": 1}));
-        let fake =
-            config(json!({"cores": "2", "memory": 256, "protection": "1", "template": true}));
+        let fake = config(json!({"cores": "2", "memory": 256, "protection": "1", "template": true}));
         for config in [real, fake] {
             assert_eq!((config.cores(), config.memory_mib()), (2, 256));
             assert!(config.is_protected() && config.is_template());
@@ -206,10 +191,7 @@ mod tests {
     #[test]
     fn what_is_not_said_has_proxmox_defaults() {
         let empty = config(json!({}));
-        assert_eq!(
-            (empty.cores(), empty.sockets(), empty.memory_mib()),
-            (1, 1, 512)
-        );
+        assert_eq!((empty.cores(), empty.sockets(), empty.memory_mib()), (1, 1, 512));
         assert_eq!((empty.boot_disk(), empty.lock()), (None, None));
         assert!(empty.volumes().is_empty());
     }
@@ -219,18 +201,9 @@ mod tests {
         let disk = "local:1/vm-1-disk-0.raw,size=10G";
         let cloudinit = "local:1/vm-1-cloudinit.qcow2,media=cdrom,size=4M";
         for (value, key) in [
-            (
-                json!({"boot": "order=net0;virtio1;scsi0", "scsi0": disk, "virtio1": disk}),
-                Some("virtio1"),
-            ),
-            (
-                json!({"boot": "order=ide2;sata0", "ide2": cloudinit, "sata0": disk}),
-                Some("sata0"),
-            ),
-            (
-                json!({"boot": "cdn", "bootdisk": "ide0", "ide0": disk, "scsi0": disk}),
-                Some("ide0"),
-            ),
+            (json!({"boot": "order=net0;virtio1;scsi0", "scsi0": disk, "virtio1": disk}), Some("virtio1")),
+            (json!({"boot": "order=ide2;sata0", "ide2": cloudinit, "sata0": disk}), Some("sata0")),
+            (json!({"boot": "cdn", "bootdisk": "ide0", "ide0": disk, "scsi0": disk}), Some("ide0")),
             (json!({"boot": "order=scsi7", "scsi0": disk}), Some("scsi0")),
             (json!({"ide0": cloudinit}), None),
             (json!({"boot": "order=efidisk0", "efidisk0": disk}), None),
@@ -247,11 +220,7 @@ mod tests {
             "ide0": "local:iso/debian.iso,media=cdrom", "sata1": "none,media=cdrom",
             "scsi3": "/dev/sdb", "unused0": "lvm:vm-101-disk-9", "efidisk0": "lvm:vm-101-disk-1,size=4M",
         }));
-        let volumes: Vec<_> = config
-            .volumes()
-            .into_iter()
-            .map(|volume| (volume.key, volume.kind))
-            .collect();
+        let volumes: Vec<_> = config.volumes().into_iter().map(|volume| (volume.key, volume.kind)).collect();
         assert_eq!(
             volumes,
             [

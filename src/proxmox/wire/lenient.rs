@@ -5,14 +5,9 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 /// A whole number, written as a number, a string, or a fraction (which is cut off).
-pub(super) fn integer<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
-    input: D,
-) -> Result<Option<T>, D::Error> {
+pub(super) fn integer<'de, D: Deserializer<'de>, T: TryFrom<u64>>(input: D) -> Result<Option<T>, D::Error> {
     let value = Option::<Value>::deserialize(input)?;
-    Ok(value
-        .as_ref()
-        .and_then(as_integer)
-        .and_then(|number| T::try_from(number).ok()))
+    Ok(value.as_ref().and_then(as_integer).and_then(|number| T::try_from(number).ok()))
 }
 
 /// A truth value: `1`, `"1"`, `true`, or any of their opposites; absent is false.
@@ -29,10 +24,7 @@ pub(super) fn maybe_boolean<'de, D: Deserializer<'de>>(input: D) -> Result<Optio
 /// A text, or a scalar as text; an empty text counts as absent.
 pub(super) fn text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     let value = Option::<Value>::deserialize(input)?;
-    Ok(value
-        .as_ref()
-        .and_then(as_text)
-        .filter(|text| !text.is_empty()))
+    Ok(value.as_ref().and_then(as_text).filter(|text| !text.is_empty()))
 }
 
 /// A text that is empty when absent.
@@ -41,28 +33,18 @@ pub(super) fn string<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::E
 }
 
 /// A list without the entries that are not understood.
-pub(super) fn entries<'de, D: Deserializer<'de>, T: DeserializeOwned>(
-    input: D,
-) -> Result<Vec<T>, D::Error> {
+pub(super) fn entries<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Vec<T>, D::Error> {
     let entries = Vec::<Value>::deserialize(input)?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| serde_json::from_value(entry).ok())
-        .collect())
+    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
 /// A list of names separated by commas, semicolons or blanks, as in `content` and `tags`.
 pub(super) fn names<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
-    Ok(text(input)?
-        .map(|list| split_names(&list))
-        .unwrap_or_default())
+    Ok(text(input)?.map(|list| split_names(&list)).unwrap_or_default())
 }
 
 pub(super) fn split_names(list: &str) -> Vec<String> {
-    list.split([',', ';', ' '])
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    list.split([',', ';', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 pub(super) fn as_text(value: &Value) -> Option<String> {

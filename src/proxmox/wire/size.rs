@@ -14,9 +14,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let unit = 1_u64 << shift;
     match number.split_once('.') {
-        None => digits(number)
-            .then(|| number.parse::<u64>().ok()?.checked_mul(unit))
-            .flatten(),
+        None => digits(number).then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten(),
         Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.len() <= 9 => {
             let scale = 10_u128.pow(fraction.len() as u32);
             let parts = whole.parse::<u128>().ok()?.checked_mul(scale)?;

@@ -120,9 +120,7 @@ impl Ord for Upid {
 
 impl<'de> Deserialize<'de> for Upid {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -141,10 +139,7 @@ mod tests {
         let text = "UPID:pve1:00000193:0008C543:6B03CAC0:qmclone:9000:op@pve!full:";
         let upid: Upid = text.parse().unwrap();
         assert_eq!(upid.to_string(), text);
-        assert_eq!(
-            (upid.node(), upid.kind(), upid.id(), upid.user()),
-            ("pve1", "qmclone", "9000", "op@pve!full")
-        );
+        assert_eq!((upid.node(), upid.kind(), upid.id(), upid.user()), ("pve1", "qmclone", "9000", "op@pve!full"));
         assert_eq!(upid.start(), 0x6B03_CAC0);
     }
 

@@ -57,10 +57,7 @@ pub struct PendingValue {
 impl PendingValue {
     /// Whether the next boot removes the key.
     pub fn is_delete(&self) -> bool {
-        self.delete
-            .as_ref()
-            .and_then(lenient::as_text)
-            .is_some_and(|flag| flag != "0" && !flag.is_empty())
+        self.delete.as_ref().and_then(lenient::as_text).is_some_and(|flag| flag != "0" && !flag.is_empty())
     }
 
     /// Whether anything waits for the next boot.

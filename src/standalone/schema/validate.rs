@@ -94,13 +94,7 @@ impl Schema {
                     other => other.to_string(),
                 })
                 .collect();
-            errors.push(FieldError::new(
-                path,
-                Problem::NotSupported {
-                    value: shown(value),
-                    supported,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::NotSupported { value: shown(value), supported }));
         }
     }
 
@@ -120,13 +114,7 @@ impl Schema {
         if let Some(most) = self.properties_range.most
             && count > most
         {
-            errors.push(FieldError::new(
-                path,
-                Problem::TooMany {
-                    actual: count,
-                    most,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::TooMany { actual: count, most }));
         }
         if let Some(least) = self.properties_range.least
             && count < least
@@ -145,24 +133,12 @@ impl Schema {
         }
     }
 
-    fn check_array(
-        &self,
-        items: &[Value],
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_array(&self, items: &[Value], old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let count = items.len();
         if let Some(most) = self.items_range.most
             && count > most
         {
-            errors.push(FieldError::new(
-                path,
-                Problem::TooMany {
-                    actual: count,
-                    most,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::TooMany { actual: count, most }));
         }
         if let Some(least) = self.items_range.least
             && count < least
@@ -192,10 +168,7 @@ impl Schema {
                 ListKind::Atomic => return,
             };
             if seen.contains(&identity) {
-                errors.push(FieldError::new(
-                    format!("{path}[{index}]"),
-                    Problem::Duplicate(shown(&identity)),
-                ));
+                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(shown(&identity))));
             } else {
                 seen.push(identity);
             }
@@ -219,12 +192,7 @@ impl Schema {
 
     /// The item of the old list that `item` came from: known by its keys if the list is a map;
     /// Kubernetes does not correlate other lists.
-    pub(super) fn correlate<'a>(
-        &self,
-        old: Option<&'a Value>,
-        item: &Value,
-        index: usize,
-    ) -> Option<&'a Value> {
+    pub(super) fn correlate<'a>(&self, old: Option<&'a Value>, item: &Value, index: usize) -> Option<&'a Value> {
         let old = old?.as_array()?;
         match &self.list {
             ListKind::Map(keys) => {
@@ -270,11 +238,7 @@ impl Schema {
         };
         let bounds = &self.bounds;
         let mut refuse = |detail: String| {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                format!("{} should be {detail}", in_body(path)),
-            ));
+            errors.push(FieldError::invalid(path, value, format!("{} should be {detail}", in_body(path))));
         };
         if let Some(most) = bounds.most {
             if bounds.below_most && number >= most {
@@ -316,11 +280,7 @@ impl Schema {
             schema.check(value, None, path, errors);
         }
         let mut refuse = |detail: &str| {
-            errors.push(FieldError::invalid(
-                path,
-                &Value::from(""),
-                format!("{} {detail}", validates(path)),
-            ));
+            errors.push(FieldError::invalid(path, &Value::from(""), format!("{} {detail}", validates(path))));
         };
         if !self.any_of.is_empty() && !self.any_of.iter().any(fits) {
             refuse("must validate at least one schema (anyOf)");
@@ -329,9 +289,7 @@ impl Schema {
             match self.one_of.iter().filter(|schema| fits(schema)).count() {
                 1 => {}
                 0 => refuse("must validate one and only one schema (oneOf). Found none valid"),
-                n => refuse(&format!(
-                    "must validate one and only one schema (oneOf). Found {n} valid alternatives"
-                )),
+                n => refuse(&format!("must validate one and only one schema (oneOf). Found {n} valid alternatives")),
             }
         }
         if self.not.as_deref().is_some_and(fits) {
@@ -344,10 +302,7 @@ impl Schema {
 fn hides_others(error: &FieldError) -> bool {
     matches!(
         error.problem,
-        Problem::Required(_)
-            | Problem::TypeInvalid { .. }
-            | Problem::TooLong(_)
-            | Problem::TooMany { .. }
+        Problem::Required(_) | Problem::TypeInvalid { .. } | Problem::TooLong(_) | Problem::TooMany { .. }
     )
 }
 
@@ -368,11 +323,7 @@ fn type_name(value: &Value) -> &'static str {
 }
 
 pub(super) fn child(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn in_body(path: &str) -> String {

@@ -6,106 +6,22 @@ use super::*;
 fn configurations_are_read_when_they_are_new_or_may_differ() {
     let plain = json!([vm(600, "pve1")]);
     let known = read(&first(plain.clone(), json!([])), 600, "");
-    let locked = read(
-        &first(json!([with(vm(600, "pve1"), "lock", "backup")]), json!([])),
-        600,
-        "",
-    );
-    let temporary = read(
-        &first(json!([with(vm(600, "pve1"), "lock", "clone")]), json!([])),
-        600,
-        " qmclone temporary file",
-    );
+    let locked = read(&first(json!([with(vm(600, "pve1"), "lock", "backup")]), json!([])), 600, "");
+    let temporary =
+        read(&first(json!([with(vm(600, "pve1"), "lock", "clone")]), json!([])), 600, " qmclone temporary file");
     let busy = vm(600, "pve1");
     for (name, before, resources, tasks, due, kept) in [
-        (
-            "nothing happened",
-            &known,
-            json!([busy]),
-            json!([]),
-            false,
-            true,
-        ),
-        (
-            "it started",
-            &known,
-            json!([with(busy.clone(), "status", "running")]),
-            json!([]),
-            false,
-            true,
-        ),
-        (
-            "a backup began",
-            &known,
-            json!([with(busy.clone(), "lock", "backup")]),
-            json!([]),
-            false,
-            true,
-        ),
-        (
-            "a backup ended",
-            &locked,
-            json!([busy]),
-            json!([]),
-            true,
-            true,
-        ),
-        (
-            "it was renamed",
-            &known,
-            json!([with(busy.clone(), "name", "x")]),
-            json!([]),
-            true,
-            true,
-        ),
-        (
-            "it was tagged",
-            &known,
-            json!([with(busy.clone(), "tags", "a;b")]),
-            json!([]),
-            true,
-            true,
-        ),
-        (
-            "it moved",
-            &known,
-            json!([vm(600, "pve2")]),
-            json!([]),
-            true,
-            true,
-        ),
-        (
-            "it is cloned to again",
-            &known,
-            json!([with(busy.clone(), "lock", "clone")]),
-            json!([]),
-            true,
-            false,
-        ),
-        (
-            "it was destroyed and made again",
-            &known,
-            json!([busy]),
-            json!([ended(DESTROY, "OK")]),
-            true,
-            false,
-        ),
-        (
-            "another was cloned",
-            &known,
-            json!([busy]),
-            json!([running(CLONE)]),
-            false,
-            true,
-        ),
-        (
-            "it is still being made",
-            &temporary,
-            json!([with(busy.clone(), "lock", "clone")]),
-            json!([]),
-            true,
-            true,
-        ),
+        ("nothing happened", &known, json!([busy]), json!([]), false, true),
+        ("it started", &known, json!([with(busy.clone(), "status", "running")]), json!([]), false, true),
+        ("a backup began", &known, json!([with(busy.clone(), "lock", "backup")]), json!([]), false, true),
+        ("a backup ended", &locked, json!([busy]), json!([]), true, true),
+        ("it was renamed", &known, json!([with(busy.clone(), "name", "x")]), json!([]), true, true),
+        ("it was tagged", &known, json!([with(busy.clone(), "tags", "a;b")]), json!([]), true, true),
+        ("it moved", &known, json!([vm(600, "pve2")]), json!([]), true, true),
+        ("it is cloned to again", &known, json!([with(busy.clone(), "lock", "clone")]), json!([]), true, false),
+        ("it was destroyed and made again", &known, json!([busy]), json!([ended(DESTROY, "OK")]), true, false),
+        ("another was cloned", &known, json!([busy]), json!([running(CLONE)]), false, true),
+        ("it is still being made", &temporary, json!([with(busy.clone(), "lock", "clone")]), json!([]), true, true),
     ] {
         let state = then(before, resources, tasks);
         assert_eq!(state.vms[&600].details_due, due, "{name}");
@@ -145,25 +61,13 @@ fn marks_are_complete_when_every_vm_was_read_and_none_is_being_made() {
 
 #[test]
 fn claims_name_copies_too() {
-    let state = first(
-        json!([vm(600, "pve1"), vm(601, "pve2"), vm(602, "pve2")]),
-        json!([]),
-    );
+    let state = first(json!([vm(600, "pve1"), vm(601, "pve2"), vm(602, "pve2")]), json!([]));
     let notes = compose("web shop", &mark(600));
     let state = read(&read(&read(&state, 600, &notes), 601, &notes), 602, "");
     let snapshot = Snapshot::new(vec![Arc::new(state)]);
-    let claims: Vec<_> = snapshot
-        .claims("u1")
-        .into_iter()
-        .map(|claim| (claim.vmid, claim.mark.vmid, claim.node))
-        .collect();
-    assert_eq!(
-        claims,
-        [
-            (600, 600, Some("sv1".to_owned())),
-            (601, 600, Some("sv2".to_owned()))
-        ]
-    );
+    let claims: Vec<_> =
+        snapshot.claims("u1").into_iter().map(|claim| (claim.vmid, claim.mark.vmid, claim.node)).collect();
+    assert_eq!(claims, [(600, 600, Some("sv1".to_owned())), (601, 600, Some("sv2".to_owned()))]);
     assert!(snapshot.claims("u2").is_empty());
     assert!(snapshot.marks_complete() && snapshot.is_taken(602) && !snapshot.is_taken(603));
 }

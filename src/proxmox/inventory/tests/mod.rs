@@ -24,19 +24,12 @@ const DESTROY: &str = "UPID:pve1:00000194:0008C544:6B03CAC1:qmdestroy:600:op@pve
 
 fn nodes() -> Vec<Node> {
     [("sv1", "pve1"), ("sv2", "pve2")]
-        .map(|(name, proxmox_name)| Node {
-            name: name.to_owned(),
-            proxmox_name: proxmox_name.to_owned(),
-        })
+        .map(|(name, proxmox_name)| Node { name: name.to_owned(), proxmox_name: proxmox_name.to_owned() })
         .to_vec()
 }
 
 fn configured(nodes: &[Node]) -> Configured<'_> {
-    Configured {
-        id: SiteId(0),
-        nodes,
-        stand_alone: false,
-    }
+    Configured { id: SiteId(0), nodes, stand_alone: false }
 }
 
 fn cluster(name: &str, quorate: bool) -> ClusterStatus {

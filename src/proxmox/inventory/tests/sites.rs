@@ -4,25 +4,12 @@ use super::*;
 
 #[test]
 fn nodes_show_their_load_and_storages() {
-    let state = first(
-        json!([
-            vm(600, "pve1"),
-            vm(601, "pve1"),
-            with(vm(9000, "pve1"), "template", 1)
-        ]),
-        json!([]),
-    );
+    let state = first(json!([vm(600, "pve1"), vm(601, "pve1"), with(vm(9000, "pve1"), "template", 1)]), json!([]));
     let node = &state.nodes["sv1"];
     assert_eq!(node.reach, Reach::Online);
-    assert_eq!(
-        (node.max_memory, node.used_memory, node.cpus),
-        (1000, 100, 8)
-    );
+    assert_eq!((node.max_memory, node.used_memory, node.cpus), (1000, 100, 8));
     assert_eq!((node.guest_memory, node.free_memory()), (600, 400));
-    assert_eq!(
-        (node.storages[0].avail, node.storages[0].active),
-        (30, true)
-    );
+    assert_eq!((node.storages[0].avail, node.storages[0].active), (30, true));
     assert_eq!(state.nodes["sv2"].free_memory(), 1100);
     assert_eq!(state.vms[&600].node.as_deref(), Some("sv1"));
 }
@@ -39,15 +26,11 @@ fn a_node_is_reachable_only_if_nobody_says_otherwise() {
         answers.resources.retain(|entry| entry.node != "pve1");
         if let Some(status) = load {
             let entry = json!({"type": "node", "node": "pve1", "status": status});
-            answers
-                .resources
-                .push(serde_json::from_value(entry).unwrap());
+            answers.resources.push(serde_json::from_value(entry).unwrap());
         }
         let nodes = nodes();
         let site = configured(&nodes);
-        SiteState::unknown(site).after(site, answers).nodes["sv1"]
-            .reach
-            .clone()
+        SiteState::unknown(site).after(site, answers).nodes["sv1"].reach.clone()
     };
     assert_eq!(online(1, Some("online")), Reach::Online);
     assert_eq!(online(0, Some("online")), Reach::Offline);
@@ -58,17 +41,11 @@ fn a_node_is_reachable_only_if_nobody_says_otherwise() {
 
 #[test]
 fn a_node_that_the_cluster_does_not_have_is_said_so() {
-    let nodes = vec![Node {
-        name: "sv9".to_owned(),
-        proxmox_name: "pve9".to_owned(),
-    }];
+    let nodes = vec![Node { name: "sv9".to_owned(), proxmox_name: "pve9".to_owned() }];
     let site = configured(&nodes);
     let state = SiteState::unknown(site).after(site, answers(json!([vm(600, "pve1")]), json!([])));
     let error = state.nodes["sv9"].last_error.clone().unwrap();
-    assert_eq!(
-        error,
-        "the cluster \"lab\" (pve1, pve2) has no node \"pve9\""
-    );
+    assert_eq!(error, "the cluster \"lab\" (pve1, pve2) has no node \"pve9\"");
     assert_eq!(state.vms[&600].node, None);
     assert_eq!(state.vms[&600].proxmox_node, "pve1");
 }
@@ -104,12 +81,7 @@ fn the_same_cluster_twice_is_an_error_of_the_second() {
     let snapshot = Snapshot::new(vec![one.clone(), one.clone()]);
     assert!(snapshot.site(SiteId(0)).unwrap().error.is_none());
     let error = snapshot.site(SiteId(1)).unwrap().error.clone().unwrap();
-    assert!(
-        error
-            .to_string()
-            .contains("\"lab\" (pve1, pve2) is given twice"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("\"lab\" (pve1, pve2) is given twice"), "{error}");
     assert!(!snapshot.marks_complete());
 
     let mut other = SiteState::clone(&one);
@@ -122,10 +94,7 @@ fn the_same_cluster_twice_is_an_error_of_the_second() {
 fn stand_alone_hosts_of_one_name_are_told_apart_by_address() {
     let host = |ip: &str| {
         let nodes = vec![nodes().remove(0)];
-        let site = Configured {
-            stand_alone: true,
-            ..configured(&nodes)
-        };
+        let site = Configured { stand_alone: true, ..configured(&nodes) };
         let mut alone = answers(json!([]), json!([]));
         alone.status = serde_json::from_value(json!([
             {"type": "node", "name": "pve1", "ip": ip, "online": 1, "local": 1},
@@ -149,10 +118,7 @@ fn stand_alone_hosts_of_one_name_are_told_apart_by_address() {
 #[test]
 fn a_cluster_is_no_stand_alone_host() {
     let nodes = nodes();
-    let site = Configured {
-        stand_alone: true,
-        ..configured(&nodes)
-    };
+    let site = Configured { stand_alone: true, ..configured(&nodes) };
     let state = SiteState::unknown(site).after(site, answers(json!([]), json!([])));
     assert!(matches!(state.error, Some(SiteError::Mismatch(_))));
 }

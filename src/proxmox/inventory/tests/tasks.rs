@@ -12,15 +12,8 @@ fn tasks_run_end_and_are_remembered() {
     assert_eq!(snapshot.running_clones_of("sv2", 9000), 0);
     assert_eq!(snapshot.running_clones_of("sv1", 9001), 0);
 
-    let two = then(
-        &one,
-        json!([]),
-        json!([ended(CLONE, "clone failed: no space")]),
-    );
-    let failed = TaskState::Ended {
-        ok: false,
-        text: "clone failed: no space".to_owned(),
-    };
+    let two = then(&one, json!([]), json!([ended(CLONE, "clone failed: no space")]));
+    let failed = TaskState::Ended { ok: false, text: "clone failed: no space".to_owned() };
     assert_eq!(two.tasks[&upid(CLONE)], failed);
     assert!(!two.is_busy());
     let three = then(&two, json!([]), json!([]));
@@ -32,13 +25,7 @@ fn a_task_that_left_the_list_is_what_it_was_looked_up_to_be() {
     let one = first(json!([]), json!([running(CLONE)]));
     assert_eq!(one.left_list(&[]), [upid(CLONE)]);
     for (looked_up, known) in [
-        (
-            Some(TaskState::ended("WARNINGS: 1")),
-            Some(TaskState::Ended {
-                ok: true,
-                text: "WARNINGS: 1".to_owned(),
-            }),
-        ),
+        (Some(TaskState::ended("WARNINGS: 1")), Some(TaskState::Ended { ok: true, text: "WARNINGS: 1".to_owned() })),
         (Some(TaskState::Running), Some(TaskState::Running)),
         (None, None),
     ] {
@@ -51,14 +38,7 @@ fn a_task_that_left_the_list_is_what_it_was_looked_up_to_be() {
 
 #[test]
 fn changes_name_what_is_different_and_nothing_else() {
-    let before = read(
-        &first(
-            json!([vm(600, "pve1"), vm(601, "pve1")]),
-            json!([running(CLONE)]),
-        ),
-        600,
-        "",
-    );
+    let before = read(&first(json!([vm(600, "pve1"), vm(601, "pve1")]), json!([running(CLONE)])), 600, "");
     let before = read(&before, 601, "");
     let same = json!([vm(600, "pve1"), vm(601, "pve1")]);
     let between = |now: &SiteState| Changes::between(SiteId(0), &before, now);
