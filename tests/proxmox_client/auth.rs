@@ -119,6 +119,41 @@ async fn an_old_ticket_is_renewed_before_it_expires() {
 }
 
 #[tokio::test]
+async fn a_login_whose_reply_is_lost_is_repeated_and_the_write_is_not_lost_with_it() {
+    for always in [false, true] {
+        let lost = AtomicUsize::new(0);
+        let good = ticket_server(|| 1);
+        let server = PveServer::start(move |seen| {
+            let first = lost.fetch_add(1, Ordering::SeqCst) == 0;
+            if seen.path == TICKET_PATH && (always || first) {
+                return Reply::Lost;
+            }
+            good(seen)
+        })
+        .await;
+        let change = ConfigChange {
+            set: vec![("cores".to_owned(), "2".to_owned())],
+            ..ConfigChange::default()
+        };
+        let outcome = with_password(&server)
+            .update_config("pve1", 600, &change)
+            .await;
+        let writes = server
+            .seen()
+            .iter()
+            .filter(|seen| seen.path != TICKET_PATH)
+            .count();
+        if always {
+            assert!(outcome.unwrap_err().certainly_no_effect());
+            assert_eq!(writes, 0);
+        } else {
+            outcome.unwrap();
+            assert_eq!(writes, 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_not_tried_again() {
     let server = PveServer::start(|_| Reply::refusal(401, "Authentication failed!", "")).await;
     let error = server.client().version().await.unwrap_err();

@@ -11,7 +11,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{
     ApiError, Client, Credentials, Error, Result,
     form::Params,
-    transport::{LOGIN, Outgoing},
+    transport::{LOGIN, Outgoing, repeated},
 };
 
 const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
@@ -105,13 +105,33 @@ impl Client {
         matches!(self.auth, Auth::Ticket { .. }) && error.is_auth()
     }
 
+    /// Without a ticket nothing was asked for, so a write that needed it certainly had no effect.
+    fn before_the_request(&self, error: Error) -> Error {
+        match error {
+            Error::ReplyLost { .. } | Error::Timeout { .. } | Error::Decode { .. } => {
+                Error::Unreachable {
+                    endpoint: self.endpoint_names(),
+                    reason: error.to_string(),
+                }
+            }
+            Error::Api(_)
+            | Error::Fingerprint { .. }
+            | Error::Certificate { .. }
+            | Error::Unreachable { .. }
+            | Error::Settings(_) => error,
+        }
+    }
+
     async fn log_in(&self, user: &str, password: &SecretString) -> Result<Session> {
         let request = Outgoing {
             method: Method::POST,
             path: LOGIN,
             params: Params::new().set("username", user).set("password", password.expose_secret()),
         };
-        let login: Login = self.send(&request, &HeaderMap::new()).await?;
+        let nobody = HeaderMap::new();
+        let login: Login = repeated(|| self.send(&request, &nobody))
+            .await
+            .map_err(|error| self.before_the_request(error))?;
         if login.needs_second_factor.is_some() {
             return Err(ApiError {
                 request: request.name(),
@@ -122,7 +142,10 @@ impl Client {
             .into());
         }
         let (Some(ticket), Some(csrf)) = (login.ticket, login.csrf) else {
-            return Err(Error::Decode { request: request.name(), reason: "it holds no ticket".to_owned() });
+            return Err(self.before_the_request(Error::Decode {
+                request: request.name(),
+                reason: "it holds no ticket".to_owned(),
+            }));
         };
         Ok(Session {
             cookie: secret_header(&format!("PVEAuthCookie={ticket}"), "the ticket")?,

@@ -69,6 +69,11 @@ impl Client {
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
+
+    fn endpoint_names(&self) -> String {
+        let names: Vec<_> = self.endpoints.iter().map(Endpoint::to_string).collect();
+        names.join(" or ")
+    }
 }
 
 impl fmt::Debug for Client {

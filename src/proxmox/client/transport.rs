@@ -78,16 +78,12 @@ struct Refusal {
 impl Client {
     /// A read, repeated when its connection breaks.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, params: Params) -> Result<T> {
-        let request = Outgoing { method: Method::GET, path, params };
-        (|| self.authenticated(&request))
-            .retry(
-                ExponentialBuilder::default()
-                    .with_min_delay(Duration::from_millis(50))
-                    .with_max_times(RETRIES)
-                    .with_jitter(),
-            )
-            .when(|error| matches!(error, Error::ReplyLost { .. }))
-            .await
+        let request = Outgoing {
+            method: Method::GET,
+            path,
+            params,
+        };
+        repeated(|| self.authenticated(&request)).await
     }
 
     /// A read of this very endpoint, not repeated.
@@ -195,6 +191,19 @@ impl Client {
             },
         })
     }
+}
+
+/// Repeats what has no effect in Proxmox when its connection broke.
+pub(super) async fn repeated<T, F: Future<Output = Result<T>>>(
+    send: impl FnMut() -> F,
+) -> Result<T> {
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_times(RETRIES)
+        .with_jitter();
+    send.retry(pauses)
+        .when(|error| matches!(error, Error::ReplyLost { .. }))
+        .await
 }
 
 impl From<ApiError> for Error {
