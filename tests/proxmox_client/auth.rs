@@ -131,18 +131,9 @@ async fn a_login_whose_reply_is_lost_is_repeated_and_the_write_is_not_lost_with_
             good(seen)
         })
         .await;
-        let change = ConfigChange {
-            set: vec![("cores".to_owned(), "2".to_owned())],
-            ..ConfigChange::default()
-        };
-        let outcome = with_password(&server)
-            .update_config("pve1", 600, &change)
-            .await;
-        let writes = server
-            .seen()
-            .iter()
-            .filter(|seen| seen.path != TICKET_PATH)
-            .count();
+        let change = ConfigChange { set: vec![("cores".to_owned(), "2".to_owned())], ..ConfigChange::default() };
+        let outcome = with_password(&server).update_config("pve1", 600, &change).await;
+        let writes = server.seen().iter().filter(|seen| seen.path != TICKET_PATH).count();
         if always {
             assert!(outcome.unwrap_err().certainly_no_effect());
             assert_eq!(writes, 0);

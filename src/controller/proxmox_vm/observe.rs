@@ -7,7 +7,7 @@ use crate::{
     proxmox::{
         client::{ConfigView, Error},
         inventory::{Reach, Snapshot, TaskState},
-        plan::{Look, Machine, Place, Power, Sight, Task, TaskAction, TaskSight, Volume, Volumes},
+        plan::{Look, Machine, Place, Power, Sight, Stored, Task, TaskAction, TaskSight, Volume, Volumes},
         wire::TaskStatus,
     },
 };
@@ -97,16 +97,17 @@ async fn volumes(fleet: &Fleet, place: &Place) -> Volumes {
         Ok(storages) => storages,
         Err(error) => return Volumes::Unknown(error.to_string()),
     };
-    let mut found = Vec::new();
+    let mut stored = Stored::default();
     for storage in storages {
         if !storage.enabled || !storage.content.iter().any(|kind| kind == "images") {
             continue;
         }
+        stored.available.insert(storage.name.clone(), storage.avail.unwrap_or(0));
         if !storage.active {
             return Volumes::Unknown(format!("storage {} is not available", storage.name));
         }
         match client.storage_content(name, &storage.name, Some(place.vmid)).await {
-            Ok(volumes) => found.extend(
+            Ok(volumes) => stored.volumes.extend(
                 volumes
                     .into_iter()
                     // Backups carry the VMID too, and outlast the machine.
@@ -117,7 +118,7 @@ async fn volumes(fleet: &Fleet, place: &Place) -> Volumes {
             Err(error) => return Volumes::Unknown(error.to_string()),
         }
     }
-    Volumes::Known(found)
+    Volumes::Known(stored)
 }
 
 async fn task(fleet: &Fleet, snapshot: &Snapshot, task: &Task) -> TaskSight {

@@ -109,10 +109,7 @@ impl Client {
     fn before_the_request(&self, error: Error) -> Error {
         match error {
             Error::ReplyLost { .. } | Error::Timeout { .. } | Error::Decode { .. } => {
-                Error::Unreachable {
-                    endpoint: self.endpoint_names(),
-                    reason: error.to_string(),
-                }
+                Error::Unreachable { endpoint: self.endpoint_names(), reason: error.to_string() }
             }
             Error::Api(_)
             | Error::Fingerprint { .. }
@@ -129,9 +126,8 @@ impl Client {
             params: Params::new().set("username", user).set("password", password.expose_secret()),
         };
         let nobody = HeaderMap::new();
-        let login: Login = repeated(|| self.send(&request, &nobody))
-            .await
-            .map_err(|error| self.before_the_request(error))?;
+        let login: Login =
+            repeated(|| self.send(&request, &nobody)).await.map_err(|error| self.before_the_request(error))?;
         if login.needs_second_factor.is_some() {
             return Err(ApiError {
                 request: request.name(),

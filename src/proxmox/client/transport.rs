@@ -78,11 +78,7 @@ struct Refusal {
 impl Client {
     /// A read, repeated when its connection breaks.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, params: Params) -> Result<T> {
-        let request = Outgoing {
-            method: Method::GET,
-            path,
-            params,
-        };
+        let request = Outgoing { method: Method::GET, path, params };
         repeated(|| self.authenticated(&request)).await
     }
 
@@ -194,16 +190,10 @@ impl Client {
 }
 
 /// Repeats what has no effect in Proxmox when its connection broke.
-pub(super) async fn repeated<T, F: Future<Output = Result<T>>>(
-    send: impl FnMut() -> F,
-) -> Result<T> {
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_times(RETRIES)
-        .with_jitter();
-    send.retry(pauses)
-        .when(|error| matches!(error, Error::ReplyLost { .. }))
-        .await
+pub(super) async fn repeated<T, F: Future<Output = Result<T>>>(send: impl FnMut() -> F) -> Result<T> {
+    let pauses =
+        ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(RETRIES).with_jitter();
+    send.retry(pauses).when(|error| matches!(error, Error::ReplyLost { .. })).await
 }
 
 impl From<ApiError> for Error {

@@ -77,7 +77,7 @@ impl SiteState {
         let version = version.or_else(|| self.version.clone());
         if !status.quorate {
             // A node that is cut off lists what was, not what is.
-            let mut state = Self { quorate: false, error: None, version, ..self.clone() };
+            let mut state = Self { quorate: false, error: None, failing_since: None, version, ..self.clone() };
             state.doubt("the node that answers has no quorum");
             return state;
         }

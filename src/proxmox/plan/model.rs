@@ -324,10 +324,19 @@ pub enum Power {
 /// What a look at a machine's volumes showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Volumes {
-    /// These, and no others.
-    Known(Vec<Volume>),
+    /// What is there.
+    Known(Stored),
     /// Nobody knows, and why.
     Unknown(String),
+}
+
+/// What the image storages of a node say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The volumes that carry the VMID, and no others.
+    pub volumes: Vec<Volume>,
+    /// Bytes that can still be written to each storage. The inventory's figure is only an upper bound.
+    pub available: BTreeMap<String, u64>,
 }
 
 /// A volume that carries the VMID.

@@ -54,6 +54,7 @@ impl Context<'_> {
                 }
             }
         }
+        let order = |name: &String| fleet.nodes.iter().position(|node| node.name == *name);
         // The sort is stable: among nodes that failed equally often, the order of the list decides.
         eligible.sort_by_key(|(failures, ..)| *failures);
         while let Some((failures, node, template)) = eligible.first() {
@@ -62,7 +63,7 @@ impl Context<'_> {
             {
                 return Ok(self.note_skipped(skipped, |_| {}).unwrap_or_else(|| Step::Wait(self.all_failed(until))));
             }
-            match self.free_vmid(spec, fleet, &node.name)? {
+            match self.free_vmid(spec, fleet, node, *template)? {
                 Ok(vmid) => {
                     let intent = Intent {
                         place: Place { node: node.name.clone(), vmid },
@@ -73,6 +74,8 @@ impl Context<'_> {
                         retries: 0,
                         since: self.now,
                     };
+                    let chosen = order(&node.name);
+                    skipped.retain(|(name, _)| order(name) < chosen);
                     return Ok(self.with_skipped(skipped, |recorded| {
                         recorded.attempts_total = intent.attempt;
                         recorded.intent = Some(intent);
@@ -84,7 +87,6 @@ impl Context<'_> {
                 }
             }
         }
-        let order = |name: &String| fleet.nodes.iter().position(|node| node.name == *name);
         skipped.sort_by_key(|(name, _)| order(name));
         let reasons: Vec<_> = skipped.iter().map(|(node, reason)| format!("{node}: {}", reason.message)).collect();
         let waiting = Reason::new("NoNodeAvailable", format!("no node can take the machine; {}", reasons.join("; ")));
@@ -208,22 +210,27 @@ impl Context<'_> {
         let Some(room) = state.storages.iter().find(|candidate| candidate.name == storage && candidate.active) else {
             return Some(Reason::new("StorageOffline", format!("storage {storage} is not available")));
         };
-        let in_flight: u64 = self
-            .observed
-            .others
-            .machines
-            .iter()
-            .filter(|claim| claim.place.node == node.name)
-            .map(|claim| claim.disk)
-            .sum();
-        let room = room.avail.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
-        if spec.disk_bytes > room {
-            return Some(Reason::new(
+        self.lack_of_storage(spec, fleet, node, storage, room.avail)
+    }
+
+    /// Whether the disk does not fit beside those that are being made.
+    fn lack_of_storage(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        storage: &str,
+        available: u64,
+    ) -> Option<Reason> {
+        let claims = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
+        let in_flight: u64 = claims.map(|claim| claim.disk).sum();
+        let room = available.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
+        (spec.disk_bytes > room).then(|| {
+            Reason::new(
                 "NotEnoughStorage",
                 format!("{} free on {storage}, {} asked for", gib(room), gib(spec.disk_bytes)),
-            ));
-        }
-        None
+            )
+        })
     }
 
     /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
@@ -243,8 +250,14 @@ impl Context<'_> {
         state.max_memory.saturating_sub(state.used_memory.max(promised))
     }
 
-    /// The first VMID of the ranges that nobody has, and under which no volume is left.
-    fn free_vmid(&self, spec: &MachineSpec, fleet: &Fleet, node: &str) -> Planned<Result<Vmid, Reason>> {
+    /// The first VMID of the ranges that nobody has, and under which no volume is left; or why the node will not do.
+    fn free_vmid(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        template: Template<'_>,
+    ) -> Planned<Result<Vmid, Reason>> {
         let mine: BTreeSet<Vmid> = self
             .recorded
             .attempts
@@ -257,10 +270,18 @@ impl Context<'_> {
             if mine.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
                 continue;
             }
-            match self.volumes(&Place { node: node.to_owned(), vmid })? {
-                Volumes::Known(volumes) if volumes.is_empty() => return Ok(Ok(vmid)),
-                Volumes::Known(_) => {}
+            let stored = match self.volumes(&Place { node: node.name.clone(), vmid })? {
+                Volumes::Known(stored) => stored,
                 Volumes::Unknown(why) => return Ok(Err(Reason::new("StorageUnknown", why.clone()))),
+            };
+            // The node itself knows better than the list how much can be written.
+            if let Some((storage, available)) = template.storage.and_then(|name| stored.available.get_key_value(name))
+                && let Some(reason) = self.lack_of_storage(spec, fleet, node, storage, *available)
+            {
+                return Ok(Err(reason));
+            }
+            if stored.volumes.is_empty() {
+                return Ok(Ok(vmid));
             }
         }
         Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.os))))

@@ -193,7 +193,7 @@ impl Context<'_> {
     fn loose_volumes(&self, place: &Place) -> Planned<Remains> {
         let Place { node, vmid } = place;
         let volumes = match self.volumes(place)? {
-            Volumes::Known(volumes) => volumes,
+            Volumes::Known(stored) => &stored.volumes,
             Volumes::Unknown(why) => {
                 let message = format!("{node} cannot say whether volumes of VM {vmid} are left: {why}");
                 return Ok(Remains::Stuck(Reason::new("NodeUnreachable", message), None));
