@@ -7,3 +7,4 @@ pub mod controller;
 pub mod proxmox;
 pub mod simulator;
 pub mod standalone;
+pub mod telemetry;
