@@ -94,7 +94,11 @@ async fn config(kubeconfig: Option<PathBuf>) -> Result<Config, Failure> {
 }
 
 /// The reconcilers talk to the embedded control plane through an ordinary client.
-async fn standalone(settings: controller::Settings, plane: PlaneArgs, shutdown: CancellationToken) -> Result<(), Failure> {
+async fn standalone(
+    settings: controller::Settings,
+    plane: PlaneArgs,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let ended = shutdown.clone().drop_guard();
     let control_plane = ControlPlane::open(&plane.data_dir, api::crds(), shutdown.clone()).await?;
     let kubeconfig = plane.kubeconfig();
@@ -114,8 +118,10 @@ async fn standalone(settings: controller::Settings, plane: PlaneArgs, shutdown: 
 
 /// On a real cluster the manifests make the operator's namespace.
 async fn ensure_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
-    let namespace =
-        Namespace { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, ..Namespace::default() };
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
     match Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         made => made.map(drop),

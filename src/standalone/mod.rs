@@ -5,6 +5,8 @@
 //! `kube::Client::new(control_plane.router(), "default")`.
 
 mod builtin;
+mod certificates;
+mod command;
 mod discovery;
 mod handlers;
 mod housekeeping;
@@ -13,14 +15,18 @@ mod meta;
 mod openapi;
 mod patch;
 mod plane;
+mod private;
+mod protobuf;
 mod registry;
 mod schema;
 mod selectors;
+mod server;
 mod status;
 mod store;
 mod strategic;
 mod table;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,7 +38,10 @@ use plane::Plane;
 use registry::Registry;
 use store::Store;
 
+pub use certificates::CertificateError;
+pub use command::PlaneArgs;
 pub use registry::BadDefinition;
+pub use server::{ServeError, Serving};
 pub use status::ApiError;
 pub use store::DiskError;
 
@@ -108,6 +117,16 @@ impl ControlPlane {
     /// The API, for those who are trusted: in this process nobody is asked who they are.
     pub fn router(&self) -> Router {
         handlers::router(Arc::clone(&self.plane))
+    }
+
+    /// Serves the API over TLS on `listen`, to those who have the token that `directory` keeps with
+    /// the certificates, and writes a kubeconfig file for them. It ends with the control plane.
+    ///
+    /// # Errors
+    /// The address is taken, or the files cannot be written.
+    pub async fn serve(&self, directory: &Path, listen: SocketAddr, kubeconfig: &Path) -> Result<Serving, ServeError> {
+        let shutdown = self.plane.shutdown.clone();
+        server::serve(self.router(), directory, listen, kubeconfig, shutdown).await
     }
 
     /// Ends all watches, writes what is queued, and releases the data directory.

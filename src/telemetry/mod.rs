@@ -27,6 +27,10 @@ pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
 pub fn start(settings: &Settings) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::builder().parse(&settings.log)?;
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    if settings.log_json { logs.json().init() } else { logs.init() }
+    if settings.log_json {
+        logs.json().init()
+    } else {
+        logs.init()
+    }
     Ok(())
 }

@@ -51,3 +51,85 @@ where
     let gone = kube::runtime::wait::await_condition(api.clone(), name, |object: Option<&K>| object.is_none());
     tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it stays").unwrap();
 }
+
+/// A control plane that kubectl can reach, with its data in a directory of its own.
+pub struct Served {
+    pub plane: ControlPlane,
+    pub directory: tempfile::TempDir,
+    pub serving: cloudfaster::standalone::Serving,
+}
+
+pub async fn served() -> Served {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::open(directory.path(), vec![definition()], CancellationToken::new()).await.unwrap();
+    let serving = plane
+        .serve(directory.path(), "127.0.0.1:0".parse().unwrap(), &directory.path().join("kubeconfig"))
+        .await
+        .unwrap();
+    Served { plane, directory, serving }
+}
+
+/// What a run of kubectl came to.
+#[derive(Debug)]
+pub struct Output {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl Served {
+    /// kubectl for this control plane: the one that `KUBECTL` names, else the one in `PATH`.
+    pub fn command(&self) -> tokio::process::Command {
+        let program = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
+        let mut command = tokio::process::Command::new(program);
+        command
+            .env("KUBECONFIG", self.serving.kubeconfig())
+            .env("HOME", self.directory.path())
+            .kill_on_drop(true)
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(arguments, "").await
+    }
+
+    /// Runs kubectl with `input` as its standard input.
+    pub async fn kubectl_with(&self, arguments: &[&str], input: &str) -> Output {
+        use tokio::io::AsyncWriteExt as _;
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("kubectl 1.27 or later is needed: in PATH, or named by the variable KUBECTL");
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait_with_output())
+            .await
+            .unwrap_or_else(|_| panic!("kubectl {arguments:?} does not end"))
+            .unwrap();
+        Output {
+            ok: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// As [`Self::kubectl`], for what must work.
+    pub async fn works(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments).await;
+        assert!(output.ok, "kubectl {arguments:?}: {}", output.err);
+        output.out
+    }
+
+    /// Applies a manifest, which must work.
+    pub async fn apply(&self, manifest: &str) -> String {
+        let output = self.kubectl_with(&["apply", "-f", "-"], manifest).await;
+        assert!(output.ok, "kubectl apply: {}", output.err);
+        output.out
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod columns;
 pub mod events;
+pub mod messages;
 pub mod namespaces;
 pub mod secrets;
 

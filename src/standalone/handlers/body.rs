@@ -1,4 +1,4 @@
-//! Bodies: JSON and YAML, at most so large, and strict about unknown fields if asked.
+//! Bodies: JSON, YAML or protobuf, at most so large, and strict about unknown fields if asked.
 
 use axum::body::Body;
 use http::{HeaderMap, Request, header};
@@ -6,13 +6,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::Query;
+use crate::standalone::builtin::messages;
+use crate::standalone::protobuf::{self, Message};
 use crate::standalone::registry::Kind;
 use crate::standalone::status::ApiError;
 
 /// The largest request body, in bytes: the limit of the API server.
 pub const LIMIT: usize = 3 * 1024 * 1024;
-
-const OBJECT_TYPES: &str = "application/json, application/yaml";
 
 /// The media type of a body, without its parameters.
 pub fn media_type(headers: &HeaderMap) -> &str {
@@ -33,10 +33,11 @@ pub async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
 }
 
 /// The object in a request's body.
-pub async fn object(request: Request<Body>) -> Result<Value, ApiError> {
-    let yaml = is_yaml(request.headers())?;
+pub async fn object(kind: &Kind, request: Request<Body>) -> Result<Value, ApiError> {
+    let message = messages::of(kind.origin);
+    let encoding = Encoding::of(request.headers(), message)?;
     let body = read(request.into_body()).await?;
-    let object = parse(&body, yaml)?;
+    let object = encoding.parse(&body)?;
     if object.is_object() { Ok(object) } else { Err(ApiError::bad_request("the body of the request is no object")) }
 }
 
@@ -47,25 +48,36 @@ pub async fn options(request: Request<Body>) -> Result<Value, ApiError> {
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    parse(&body, is_yaml(&headers)?)
+    Encoding::of(&headers, Some(messages::DELETE_OPTIONS))?.parse(&body)
 }
 
-fn is_yaml(headers: &HeaderMap) -> Result<bool, ApiError> {
-    match media_type(headers) {
-        "" | "application/json" => Ok(false),
-        "application/yaml" => Ok(true),
-        _ => Err(ApiError::unsupported_media_type(OBJECT_TYPES)),
+enum Encoding {
+    Json,
+    Yaml,
+    Protobuf(Message),
+}
+
+impl Encoding {
+    /// `message` is what a body in protobuf holds, if it can come so.
+    fn of(headers: &HeaderMap, message: Option<Message>) -> Result<Self, ApiError> {
+        match (media_type(headers), message) {
+            ("" | "application/json", _) => Ok(Self::Json),
+            ("application/yaml", _) => Ok(Self::Yaml),
+            (protobuf::MEDIA_TYPE, Some(message)) => Ok(Self::Protobuf(message)),
+            (_, Some(_)) => Err(ApiError::unsupported_media_type(
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            )),
+            (_, None) => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
+        }
     }
-}
 
-pub fn parse(body: &[u8], yaml: bool) -> Result<Value, ApiError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        ApiError::bad_request(format!("the object provided is unrecognized (must be of type JSON or YAML): {error}"))
-    };
-    if yaml {
-        serde_saphyr::from_slice(body).map_err(|error| unreadable(&error))
-    } else {
-        serde_json::from_slice(body).map_err(|error| unreadable(&error))
+    fn parse(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let parsed = match self {
+            Self::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
+            Self::Yaml => serde_saphyr::from_slice(body).map_err(|error| error.to_string()),
+            Self::Protobuf(message) => protobuf::decode(body, message).map_err(|error| error.to_string()),
+        };
+        parsed.map_err(|error| ApiError::bad_request(format!("the object provided is unrecognized: {error}")))
     }
 }
 

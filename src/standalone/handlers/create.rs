@@ -30,7 +30,7 @@ pub async fn create(
     let view = View::wanted(kind, request.headers(), query)?;
     let dry_run = query.dry_run()?;
     let validation = FieldValidation::of(query)?;
-    let mut object = body::object(request).await?;
+    let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
     let warnings = validation.prune(kind, &mut object)?;
     let mut object = to_stored(kind, object);

@@ -32,7 +32,7 @@ pub async fn put(
     let view = View::wanted(kind, request.headers(), query)?;
     let dry_run = query.dry_run()?;
     let validation = FieldValidation::of(query)?;
-    let mut object = body::object(request).await?;
+    let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
     let given = meta::text(&object, "name").to_owned();
     if given != name {

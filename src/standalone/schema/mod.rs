@@ -2,7 +2,9 @@
 //!
 //! The same schema fills in defaults, drops or reports unknown fields, and checks values.
 
+mod cel;
 mod format;
+mod functions;
 mod prune;
 mod validate;
 
@@ -10,6 +12,8 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 use serde_json::{Map, Value};
+
+pub use cel::Rule;
 
 /// What one value may be. A schema that says nothing allows everything of its type.
 #[derive(Debug, Default)]
@@ -38,6 +42,9 @@ pub struct Schema {
     pub any_of: Vec<Schema>,
     pub one_of: Vec<Schema>,
     pub not: Option<Box<Schema>>,
+    pub rules: Vec<Rule>,
+    /// There are rules here or below.
+    pub has_rules: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +134,12 @@ impl Schema {
             _ => ListKind::Atomic,
         };
         let items = json.get("items").map(Self::compile).transpose()?;
+        let properties = source.properties()?;
+        let rules = source.rules()?;
+        let has_rules = !rules.is_empty()
+            || properties.values().any(|schema| schema.has_rules)
+            || additional.as_ref().is_some_and(|schema: &Box<Self>| schema.has_rules)
+            || items.as_ref().is_some_and(|schema| schema.has_rules);
         Ok(Self {
             kind,
             int_or_string: source.flag("x-kubernetes-int-or-string"),
@@ -134,7 +147,7 @@ impl Schema {
             format: source.text("format"),
             default: json.get("default").cloned(),
             choices: json.get("enum").and_then(Value::as_array).cloned(),
-            properties: source.properties()?,
+            properties,
             additional,
             preserve_unknown: source.flag("x-kubernetes-preserve-unknown-fields"),
             embedded_resource: source.flag("x-kubernetes-embedded-resource"),
@@ -156,6 +169,8 @@ impl Schema {
             all_of: source.schemas("allOf")?,
             any_of: source.schemas("anyOf")?,
             one_of: source.schemas("oneOf")?,
+            rules,
+            has_rules,
             not: json.get("not").map(Self::compile).transpose()?.map(Box::new),
         })
     }
@@ -252,6 +267,16 @@ impl Source<'_> {
             .into_iter()
             .flatten()
             .map(|(name, schema)| Ok((name.clone(), Schema::compile(schema)?)))
+            .collect()
+    }
+
+    fn rules(&self) -> Result<Vec<Rule>, String> {
+        self.0
+            .get("x-kubernetes-validations")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(Rule::compile)
             .collect()
     }
 }

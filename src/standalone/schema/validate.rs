@@ -22,6 +22,8 @@ impl Schema {
                     detail: "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".to_owned(),
                 },
             ));
+        } else {
+            self.check_rules(value, old, "", &mut errors);
         }
         errors
     }
@@ -70,14 +72,14 @@ impl Schema {
             (true, "")
         };
         if !fits {
-            let got = type_name(value);
-            errors.push(FieldError::new(
-                path,
-                Problem::TypeInvalid {
-                    value: format!("{got:?}"),
-                    detail: format!("{} must be of type {expected}: {got:?}", in_body(path)),
-                },
-            ));
+            // As Kubernetes: where a format is given, it stands for the type, texts and lists apart.
+            let (expected, got) = match &self.format {
+                Some(format) if !value.is_string() && !value.is_array() && !value.is_null() => {
+                    (format.as_str(), format_name(value))
+                }
+                _ => (expected, type_name(value)),
+            };
+            errors.push(wrong_type(path, expected, got));
         }
         fits
     }
@@ -227,8 +229,7 @@ impl Schema {
         if let Some(format) = &self.format
             && !string_fits(format, text)
         {
-            let detail = format!("{} must be of type {format}: {text:?}", in_body(path));
-            errors.push(FieldError::invalid(path, &value(), detail));
+            errors.push(wrong_type(path, format, text));
         }
     }
 
@@ -262,38 +263,46 @@ impl Schema {
         if let (Some(format), Value::Number(number)) = (&self.format, value)
             && !number_fits(format, number)
         {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                format!("{} must be of type {format}: \"number\"", in_body(path)),
-            ));
+            let kind = self.kind.map_or("", Type::name);
+            errors.push(whole_error(&format!("Checked value must be of type {kind} with format {format} in {path}")));
         }
     }
 
     fn check_combinations(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-        let fits = |schema: &Schema| {
+        let failures = |schema: &Schema| {
             let mut errors = Vec::new();
             schema.check(value, None, path, &mut errors);
-            errors.is_empty()
+            errors
         };
-        for schema in &self.all_of {
-            schema.check(value, None, path, errors);
-        }
-        let mut refuse = |detail: &str| {
-            errors.push(FieldError::invalid(path, &Value::from(""), format!("{} {detail}", validates(path))));
+        // Kubernetes adds the errors of the alternative that came closest.
+        let closest = |schemas: &[Schema]| {
+            let candidates = schemas.iter().map(failures);
+            candidates.min_by_key(Vec::len).unwrap_or_default()
         };
+        let fits = |schema: &Schema| failures(schema).is_empty();
         if !self.any_of.is_empty() && !self.any_of.iter().any(fits) {
-            refuse("must validate at least one schema (anyOf)");
+            errors.push(whole_error(&format!("{path:?} must validate at least one schema (anyOf)")));
+            errors.extend(closest(&self.any_of));
         }
         if !self.one_of.is_empty() {
-            match self.one_of.iter().filter(|schema| fits(schema)).count() {
-                1 => {}
-                0 => refuse("must validate one and only one schema (oneOf). Found none valid"),
-                n => refuse(&format!("must validate one and only one schema (oneOf). Found {n} valid alternatives")),
+            let found = match self.one_of.iter().filter(|schema| fits(schema)).count() {
+                1 => None,
+                0 => Some("Found none valid".to_owned()),
+                n => Some(format!("Found {n} valid alternatives")),
+            };
+            if let Some(found) = found {
+                errors.push(whole_error(&format!("{path:?} must validate one and only one schema (oneOf). {found}")));
+                errors.extend(closest(&self.one_of));
             }
         }
+        let broken: Vec<FieldError> = self.all_of.iter().flat_map(failures).collect();
+        if !broken.is_empty() {
+            let none = if self.all_of.iter().any(fits) { "" } else { ". None validated" };
+            errors.extend(broken);
+            errors.push(whole_error(&format!("{path:?} must validate all the schemas (allOf){none}")));
+        }
         if self.not.as_deref().is_some_and(fits) {
-            refuse("must not validate the schema (not)");
+            errors.push(whole_error(&format!("{path:?} must not validate the schema (not)")));
         }
     }
 }
@@ -330,6 +339,25 @@ fn in_body(path: &str) -> String {
     format!("{path} in body")
 }
 
-fn validates(path: &str) -> String {
-    format!("{path:?}")
+fn wrong_type(path: &str, expected: &str, got: &str) -> FieldError {
+    FieldError::new(
+        path,
+        Problem::TypeInvalid {
+            value: format!("{got:?}"),
+            detail: format!("{} must be of type {expected}: {got:?}", in_body(path)),
+        },
+    )
+}
+
+/// Kubernetes reports some errors without a field.
+fn whole_error(detail: &str) -> FieldError {
+    FieldError::invalid("<nil>", &Value::from(""), detail)
+}
+
+fn format_name(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        _ => "",
+    }
 }
