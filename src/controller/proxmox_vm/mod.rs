@@ -63,7 +63,7 @@ pub enum Error {
     Kubernetes(#[from] kube::Error),
     /// The plan does not come to an end.
     #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
-    Endless(String),
+    Endless(&'static str),
 }
 
 /// An API error's own sentence; its `Display` holds debug text.
@@ -151,10 +151,10 @@ impl MachineReconciler {
     /// Takes steps until something must be awaited.
     async fn advance(&self, vm: ProxmoxVM, world: World) -> Result<Next, Error> {
         let mut walk = Walk { vm, world, sightings: Sightings::default() };
-        let mut last = String::new();
+        let mut last = "";
         for _ in 0..MOST_STEPS {
             let (step, version) = self.plan(&walk);
-            last = format!("{step:?}");
+            last = step.name();
             if let Some(next) = self.take(&mut walk, step, version).await? {
                 return Ok(next);
             }

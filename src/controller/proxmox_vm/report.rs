@@ -8,7 +8,7 @@ use crate::{
         conditions::{self, Verdict},
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
     },
-    proxmox::plan::{Action, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{Action, Intent, Reason, Recorded, Stage, Step, TaskAction},
 };
 
 /// Whether changes wait for a reboot.
@@ -124,13 +124,22 @@ fn verdict(recorded: &Recorded, step: &Step, phase: Phase) -> (Verdict, Reason) 
         Step::Stall(reason) => (Verdict::Stalled, reason.clone()),
         Step::Wait(reason) | Step::Retry(_, reason) => (Verdict::Reconciling, reason.clone()),
         Step::Act(action) => (Verdict::Reconciling, doing(action)),
-        Step::Record(_) | Step::Look(_) | Step::Release => {
-            let message = match &recorded.intent {
-                Some(intent) => format!("on {} as VM {}", intent.place.node, intent.place.vmid),
-                None => String::new(),
-            };
-            (Verdict::Reconciling, Reason::new(&format!("{phase:?}"), message))
+        Step::Record(_) | Step::Look(_) | Step::Release => (Verdict::Reconciling, underway(recorded, phase)),
+    }
+}
+
+/// What the record alone says of where things stand.
+fn underway(recorded: &Recorded, phase: Phase) -> Reason {
+    match (&recorded.intent, recorded.attempts.last()) {
+        (Some(Intent { place, reason: Some(reason), .. }), _) => Reason::new(
+            &reason.word,
+            format!("failed on {}: {}; what VM {} left there is removed", place.node, reason.message, place.vmid),
+        ),
+        (Some(Intent { place, .. }), _) => {
+            Reason::new(&format!("{phase:?}"), format!("VM {} on {}", place.vmid, place.node))
         }
+        (None, Some(last)) => Reason::new(&last.reason.word, format!("{}: {}", last.node, last.reason.message)),
+        (None, None) => Reason::new(&format!("{phase:?}"), "begins"),
     }
 }
 

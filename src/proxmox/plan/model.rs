@@ -473,3 +473,19 @@ pub enum Step {
     /// Nothing is left: the finalizer can go.
     Release,
 }
+
+impl Step {
+    /// What kind of step it is, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Look(_) => "Look",
+            Self::Record(_) => "Record",
+            Self::Act(_) => "Act",
+            Self::Retry(..) => "Retry",
+            Self::Wait(_) => "Wait",
+            Self::Rest { .. } => "Rest",
+            Self::Stall(_) => "Stall",
+            Self::Release => "Release",
+        }
+    }
+}
