@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// How many times as fast as outside the simulated time passes.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 4.0)]
     time_scale: f64,
     /// Give up after so many seconds.
     #[arg(long, default_value_t = 300)]
