@@ -1,10 +1,5 @@
 //! What the schema refuses, and with which words: a table, as `kubectl apply` shows them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod standalone_support;
 
@@ -46,18 +41,12 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
             json!({ "memory": "4096" }),
             "spec.memory: Invalid value: \"4096\": spec.memory in body should match '^[1-9][0-9]*(Mi|Gi|Ti)$'",
         ),
-        (
-            json!({ "os": "" }),
-            "spec.os: Invalid value: \"\": spec.os in body should be at least 1 chars long",
-        ),
+        (json!({ "os": "" }), "spec.os: Invalid value: \"\": spec.os in body should be at least 1 chars long"),
         (
             json!({ "power": "On" }),
             "spec.power: Unsupported value: \"On\": supported values: \"Running\", \"Stopped\", \"Paused\"",
         ),
-        (
-            json!({ "tags": ["a", "a"] }),
-            "spec.tags[1]: Duplicate value: \"a\"",
-        ),
+        (json!({ "tags": ["a", "a"] }), "spec.tags[1]: Duplicate value: \"a\""),
         (
             json!({ "disks": [{ "name": "a", "size": 1 }, { "name": "a", "size": 2 }] }),
             "spec.disks[1]: Duplicate value: map[string]interface {}{\"name\":\"a\"}",
@@ -71,11 +60,7 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
             "spec: Invalid value: \"object\": a linked clone has one disk",
         ),
     ] {
-        let refused = message(
-            machines
-                .create(&PostParams::default(), &machine("web", &spec))
-                .await,
-        );
+        let refused = message(machines.create(&PostParams::default(), &machine("web", &spec)).await);
         assert_eq!(refused, format!("{INVALID}{expected}"));
     }
     // These hide the rules in CEL, and say so.
@@ -93,28 +78,15 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
             json!({ "cores": 1.5 }),
             "spec.cores: Invalid value: \"float64\": spec.cores in body must be of type int32: \"float64\"",
         ),
-        (
-            json!({ "os": "a".repeat(33) }),
-            "spec.os: Too long: may not be more than 32 bytes",
-        ),
-        (
-            json!({ "tags": ["a", "b", "c", "d"] }),
-            "spec.tags: Too many: 4: must have at most 3 items",
-        ),
-        (
-            json!({ "labels": { "a": "1", "b": "2", "c": "3" } }),
-            "spec.labels: Too many: 3: must have at most 2 items",
-        ),
+        (json!({ "os": "a".repeat(33) }), "spec.os: Too long: may not be more than 32 bytes"),
+        (json!({ "tags": ["a", "b", "c", "d"] }), "spec.tags: Too many: 4: must have at most 3 items"),
+        (json!({ "labels": { "a": "1", "b": "2", "c": "3" } }), "spec.labels: Too many: 3: must have at most 2 items"),
         (
             json!({ "port": true }),
             "spec.port: Invalid value: \"boolean\": spec.port in body must be of type integer,string: \"boolean\"",
         ),
     ] {
-        let refused = message(
-            machines
-                .create(&PostParams::default(), &machine("web", &spec))
-                .await,
-        );
+        let refused = message(machines.create(&PostParams::default(), &machine("web", &spec)).await);
         assert_eq!(refused, format!("{INVALID}[{expected}, {HIDDEN}]"));
     }
 }
@@ -135,10 +107,7 @@ async fn what_the_schema_allows_is_kept() {
     for (field, value) in spec.as_object().unwrap() {
         wanted.data["spec"][field] = value.clone();
     }
-    let created = machines
-        .create(&PostParams::default(), &wanted)
-        .await
-        .unwrap();
+    let created = machines.create(&PostParams::default(), &wanted).await.unwrap();
     for (field, value) in spec.as_object().unwrap() {
         if field == "disks" {
             let filled = json!([{ "name": "a", "size": 1, "bus": "scsi" }]);
@@ -154,13 +123,7 @@ async fn transition_rules_compare_with_the_item_of_the_same_key() {
     let plane = in_memory().await;
     let machines = machines(&client(&plane));
     let disks = json!([{ "name": "a", "size": 10 }, { "name": "b", "size": 20 }]);
-    machines
-        .create(
-            &PostParams::default(),
-            &machine("web", &json!({ "disks": disks })),
-        )
-        .await
-        .unwrap();
+    machines.create(&PostParams::default(), &machine("web", &json!({ "disks": disks }))).await.unwrap();
     let patch = |spec: Value| {
         let machines = machines.clone();
         async move {
@@ -178,9 +141,7 @@ async fn transition_rules_compare_with_the_item_of_the_same_key() {
     let shrunk = json!([{ "name": "b", "size": 19 }, { "name": "a", "size": 10 }]);
     assert_eq!(
         message(patch(json!({ "disks": shrunk })).await),
-        format!(
-            "{INVALID}spec.disks[0].size: Invalid value: \"integer\": a disk never shrinks: from 20 to 19"
-        )
+        format!("{INVALID}spec.disks[0].size: Invalid value: \"integer\": a disk never shrinks: from 20 to 19")
     );
 }
 
@@ -188,20 +149,11 @@ async fn transition_rules_compare_with_the_item_of_the_same_key() {
 async fn unknown_fields_are_refused_warned_of_or_dropped_as_asked() {
     let plane = in_memory().await;
     let machines = machines(&client(&plane));
-    let wanted = machine(
-        "web",
-        &json!({ "coers": 2, "disks": [{ "name": "a", "size": 1, "sice": 3 }] }),
-    );
-    machines
-        .create(&PostParams::default(), &machine("web", &json!({})))
-        .await
-        .unwrap();
+    let wanted = machine("web", &json!({ "coers": 2, "disks": [{ "name": "a", "size": 1, "sice": 3 }] }));
+    machines.create(&PostParams::default(), &machine("web", &json!({}))).await.unwrap();
     let mut patch = json!({ "spec": wanted.data["spec"].clone() });
     patch["metadata"]["lables"] = json!({});
-    let strict = PatchParams {
-        field_validation: Some(ValidationDirective::Strict),
-        ..PatchParams::default()
-    };
+    let strict = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
     let refused = machines.patch("web", &strict, &Patch::Merge(&patch)).await;
     assert_eq!(
         message(refused),
@@ -211,9 +163,7 @@ async fn unknown_fields_are_refused_warned_of_or_dropped_as_asked() {
     for (asked, warnings) in [("Warn", 3), ("Ignore", 0)] {
         let request = http::Request::builder()
             .method("PATCH")
-            .uri(format!(
-                "/apis/cloudfaster.app/v1alpha1/namespaces/default/machines/web?fieldValidation={asked}"
-            ))
+            .uri(format!("/apis/cloudfaster.app/v1alpha1/namespaces/default/machines/web?fieldValidation={asked}"))
             .header("Content-Type", "application/merge-patch+json")
             .body(axum::body::Body::from(patch.to_string()))
             .unwrap();
@@ -250,20 +200,14 @@ async fn what_an_update_does_not_touch_is_not_held_against_it() {
         }
     };
     let plane = open(1.0).await;
-    machines(&client(&plane))
-        .create(&PostParams::default(), &machine("web", &json!({})))
-        .await
-        .unwrap();
+    machines(&client(&plane)).create(&PostParams::default(), &machine("web", &json!({}))).await.unwrap();
     plane.close().await;
 
     let plane = open(2.0).await;
     let machines = machines(&client(&plane));
     let params = PatchParams::default();
     let stop = json!({ "spec": { "power": "Stopped" } });
-    machines
-        .patch("web", &params, &Patch::Merge(&stop))
-        .await
-        .unwrap();
+    machines.patch("web", &params, &Patch::Merge(&stop)).await.unwrap();
     let worse = json!({ "spec": { "cores": 0 } });
     let refused = machines.patch("web", &params, &Patch::Merge(&worse)).await;
     assert!(message(refused).contains("should be greater than or equal to 2"));

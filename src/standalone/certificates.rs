@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -69,9 +69,7 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "cloudfaster standalone");
+        params.distinguished_name.push(DnType::CommonName, "cloudfaster standalone");
         set_years(&mut params, AUTHORITY_LASTS);
         Ok(params)
     }
@@ -85,19 +83,13 @@ impl Authority {
     pub fn issue(&self, address: IpAddr) -> Result<Issued, CertificateError> {
         let pair = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-        for address in [
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv6Addr::LOCALHOST.into(),
-            address,
-        ] {
+        for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), address] {
             let name = SanType::IpAddress(address);
             if !params.subject_alt_names.contains(&name) {
                 params.subject_alt_names.push(name);
             }
         }
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "cloudfaster");
+        params.distinguished_name.push(DnType::CommonName, "cloudfaster");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         set_years(&mut params, SERVER_LASTS);
@@ -125,8 +117,5 @@ fn read(path: &Path) -> Result<Option<String>, CertificateError> {
 }
 
 fn failed(path: &Path, source: io::Error) -> CertificateError {
-    CertificateError::File {
-        path: path.to_owned(),
-        source,
-    }
+    CertificateError::File { path: path.to_owned(), source }
 }

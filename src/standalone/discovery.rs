@@ -37,10 +37,7 @@ pub async fn version() -> Json<Value> {
 fn groups_of(plane: &Plane) -> BTreeMap<&str, Vec<(&str, Vec<&Arc<Kind>>)>> {
     let mut groups: BTreeMap<&str, Vec<(&str, Vec<&Arc<Kind>>)>> = BTreeMap::new();
     for (group, version, kinds) in plane.registry.versions() {
-        groups
-            .entry(group)
-            .or_default()
-            .push((version, kinds.collect()));
+        groups.entry(group).or_default().push((version, kinds.collect()));
     }
     for versions in groups.values_mut() {
         versions.sort_by_key(|(version, _)| std::cmp::Reverse(maturity(version)));
@@ -90,14 +87,9 @@ pub async fn groups(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Resp
     Json(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })).into_response()
 }
 
-pub async fn group(
-    State(plane): State<Arc<Plane>>,
-    Path(group): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn group(State(plane): State<Arc<Plane>>, Path(group): Path<String>) -> Result<Json<Value>, ApiError> {
     let groups = groups_of(&plane);
-    let versions = groups
-        .get(group.as_str())
-        .ok_or_else(ApiError::no_resource)?;
+    let versions = groups.get(group.as_str()).ok_or_else(ApiError::no_resource)?;
     let mut value = group_value(&group, versions);
     value["kind"] = "APIGroup".into();
     value["apiVersion"] = "v1".into();
@@ -107,9 +99,7 @@ pub async fn group(
 fn group_value(group: &str, versions: &[(&str, Vec<&Arc<Kind>>)]) -> Value {
     let versions: Vec<Value> = versions
         .iter()
-        .map(|(version, _)| {
-            json!({ "groupVersion": format!("{group}/{version}"), "version": version })
-        })
+        .map(|(version, _)| json!({ "groupVersion": format!("{group}/{version}"), "version": version }))
         .collect();
     json!({ "name": group, "versions": versions, "preferredVersion": versions.first() })
 }
@@ -129,10 +119,7 @@ pub async fn resources(
 }
 
 fn resource_list(plane: &Plane, group: &str, version: &str) -> Result<Json<Value>, ApiError> {
-    let kinds = plane
-        .registry
-        .version(group, version)
-        .ok_or_else(ApiError::no_resource)?;
+    let kinds = plane.registry.version(group, version).ok_or_else(ApiError::no_resource)?;
     let mut resources = Vec::new();
     for kind in kinds.values() {
         resources.push(json!({
@@ -169,20 +156,11 @@ fn resource_list(plane: &Plane, group: &str, version: &str) -> Result<Json<Value
 const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
 
 fn wants_aggregated(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split(',').any(|choice| {
         let mut parts: Vec<&str> = choice.split(';').map(str::trim).collect();
         parts.sort_unstable();
-        parts
-            == [
-                "application/json",
-                "as=APIGroupDiscoveryList",
-                "g=apidiscovery.k8s.io",
-                "v=v2",
-            ]
+        parts == ["application/json", "as=APIGroupDiscoveryList", "g=apidiscovery.k8s.io", "v=v2"]
     })
 }
 
@@ -195,8 +173,7 @@ fn aggregated(plane: &Plane, include: impl Fn(&str) -> bool) -> Response {
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|(version, kinds)| {
-                    let resources: Vec<Value> =
-                        kinds.iter().map(|kind| aggregated_resource(kind)).collect();
+                    let resources: Vec<Value> = kinds.iter().map(|kind| aggregated_resource(kind)).collect();
                     json!({ "version": version, "resources": resources, "freshness": "Current" })
                 })
                 .collect();

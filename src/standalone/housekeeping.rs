@@ -41,33 +41,20 @@ async fn ensure(plane: &Plane, key: Key, value: Value) -> Result<(), ApiError> {
     if plane.store.get(&key).is_some() {
         return Ok(());
     }
-    let write = Write {
-        key,
-        expected: None,
-        guard: None,
-        value,
-        remove: false,
-    };
+    let write = Write { key, expected: None, guard: None, value, remove: false };
     plane.store.write(write).await?;
     Ok(())
 }
 
 /// The definitions that were given, as objects that can be read.
 async fn show_definitions(plane: &Plane) -> Result<(), ApiError> {
-    let Some(kind) = plane
-        .registry
-        .shelves()
-        .find(|kind| kind.origin == Origin::Definition)
-    else {
+    let Some(kind) = plane.registry.shelves().find(|kind| kind.origin == Origin::Definition) else {
         return Ok(());
     };
     for definition in plane.registry.definitions() {
         let mut object = serde_json::to_value(definition).map_err(ApiError::internal)?;
         let name = meta::text(&object, "name").to_owned();
-        let key = Key {
-            shelf: Arc::clone(&kind.shelf),
-            name: Name::new("", name),
-        };
+        let key = Key { shelf: Arc::clone(&kind.shelf), name: Name::new("", name) };
         let current = plane.store.get(&key);
         let established = |status: &str, reason: &str| json!({ "type": status, "status": "True", "reason": reason, "message": "", "lastTransitionTime": now() });
         object["status"] = match &current {
@@ -91,19 +78,11 @@ async fn show_definitions(plane: &Plane) -> Result<(), ApiError> {
             Some(current) => meta::keep_system_fields(&mut object, &current.value)?,
             None => meta::begin(kind, &mut object)?,
         }
-        if current
-            .as_ref()
-            .is_some_and(|current| current.value == object)
-        {
+        if current.as_ref().is_some_and(|current| current.value == object) {
             continue;
         }
-        let write = Write {
-            key,
-            expected: current.map(|current| current.revision),
-            guard: None,
-            value: object,
-            remove: false,
-        };
+        let write =
+            Write { key, expected: current.map(|current| current.revision), guard: None, value: object, remove: false };
         plane.store.write(write).await?;
     }
     Ok(())
@@ -177,10 +156,7 @@ async fn empty_namespaces(plane: &Plane) -> Result<(), ApiError> {
 /// # Returns
 /// Whether it is gone at once.
 async fn remove(plane: &Plane, kind: &Arc<Kind>, name: Name) -> Result<bool, ApiError> {
-    let key = Key {
-        shelf: Arc::clone(&kind.shelf),
-        name,
-    };
+    let key = Key { shelf: Arc::clone(&kind.shelf), name };
     match delete(plane, kind, &key, &Options::default()).await {
         Ok(Deleted::Gone(_)) => Ok(true),
         Ok(Deleted::Going(_)) => Ok(false),
@@ -212,8 +188,7 @@ async fn collect_garbage(plane: &Plane, reached: Option<u64>) -> Result<u64, Api
     if look_everywhere || !gone.is_empty() {
         for kind in plane.registry.shelves() {
             for (name, record) in plane.store.list(&kind.shelf, None).objects {
-                let concerned =
-                    owners(&record.value).any(|owner| look_everywhere || gone.contains(uid(owner)));
+                let concerned = owners(&record.value).any(|owner| look_everywhere || gone.contains(uid(owner)));
                 if concerned {
                     suspects.push((Arc::clone(kind), name, record));
                 }
@@ -241,20 +216,12 @@ fn note(
             gone.insert(meta::text(&change.now.value, "uid").to_owned());
         }
     } else if owners(&change.now.value).next().is_some() {
-        suspects.push((
-            Arc::clone(kind),
-            change.name.clone(),
-            Arc::clone(&change.now),
-        ));
+        suspects.push((Arc::clone(kind), change.name.clone(), Arc::clone(&change.now)));
     }
 }
 
 fn owners(object: &Value) -> impl Iterator<Item = &Value> {
-    object
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten()
 }
 
 fn uid(owner: &Value) -> &str {
@@ -272,14 +239,8 @@ fn all_owners_gone(plane: &Plane, object: &Value) -> bool {
             return false;
         };
         let namespace = if kind.namespaced { namespace } else { "" };
-        let key = Key {
-            shelf: Arc::clone(&kind.shelf),
-            name: Name::new(namespace, text("name")),
-        };
-        let alive = plane
-            .store
-            .get(&key)
-            .is_some_and(|record| meta::text(&record.value, "uid") == uid(owner));
+        let key = Key { shelf: Arc::clone(&kind.shelf), name: Name::new(namespace, text("name")) };
+        let alive = plane.store.get(&key).is_some_and(|record| meta::text(&record.value, "uid") == uid(owner));
         if alive {
             return false;
         }
@@ -297,17 +258,11 @@ pub async fn orphan(plane: &Plane, owner_uid: &str) -> Result<(), ApiError> {
             if !owners(&record.value).any(|owner| uid(owner) == owner_uid) {
                 continue;
             }
-            let key = Key {
-                shelf: Arc::clone(&kind.shelf),
-                name,
-            };
+            let key = Key { shelf: Arc::clone(&kind.shelf), name };
             let mut current = Some(record);
             while let Some(record) = current {
                 let mut next = record.value.clone();
-                if let Some(owners) = next
-                    .pointer_mut("/metadata/ownerReferences")
-                    .and_then(Value::as_array_mut)
-                {
+                if let Some(owners) = next.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) {
                     owners.retain(|owner| uid(owner) != owner_uid);
                 }
                 meta::drop_empty(meta::of(&mut next)?);

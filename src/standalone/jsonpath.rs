@@ -67,11 +67,7 @@ fn find<'a>(steps: &[Step], value: &'a Value) -> Option<&'a Value> {
             Value::Object(fields) => fields.values().find_map(|item| find(rest, item)),
             _ => None,
         },
-        Step::Where {
-            path,
-            equal,
-            value: wanted,
-        } => value
+        Step::Where { path, equal, value: wanted } => value
             .as_array()?
             .iter()
             .filter(|item| (path.first(item) == Some(wanted)) == *equal)
@@ -122,10 +118,7 @@ fn step(inside: &str) -> Option<Step> {
     if inside == "*" {
         return Some(Step::All);
     }
-    if let Some(condition) = inside
-        .strip_prefix("?(")
-        .and_then(|rest| rest.strip_suffix(')'))
-    {
+    if let Some(condition) = inside.strip_prefix("?(").and_then(|rest| rest.strip_suffix(')')) {
         let (path, value, equal) = match condition.split_once("==") {
             Some((path, value)) => (path, value, true),
             None => {
@@ -147,10 +140,7 @@ fn step(inside: &str) -> Option<Step> {
 }
 
 fn literal(text: &str) -> Option<Value> {
-    match text
-        .strip_prefix('\'')
-        .and_then(|text| text.strip_suffix('\''))
-    {
+    match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
         Some(quoted) => Some(quoted.into()),
         None => serde_json::from_str(text).ok(),
     }
@@ -175,14 +165,8 @@ mod tests {
             },
         });
         for (path, expected) in [
-            (
-                r#".status.conditions[?(@.type=="Ready")].status"#,
-                Some("True"),
-            ),
-            (
-                r#".status.conditions[?(@.type=='Ready')].status"#,
-                Some("True"),
-            ),
+            (r#".status.conditions[?(@.type=="Ready")].status"#, Some("True")),
+            (r#".status.conditions[?(@.type=='Ready')].status"#, Some("True")),
             (r#".status.conditions[?(@.type=="Gone")].status"#, None),
             (".status.ips[1]", Some("10.0.0.2")),
             (".status.ips[*]", Some("10.0.0.1")),
@@ -191,11 +175,7 @@ mod tests {
             (".status.missing.deeper", None),
         ] {
             let found = JsonPath::parse(path).unwrap();
-            assert_eq!(
-                found.first(&object).and_then(Value::as_str),
-                expected,
-                "{path}"
-            );
+            assert_eq!(found.first(&object).and_then(Value::as_str), expected, "{path}");
         }
     }
 

@@ -11,14 +11,8 @@ use super::registry::{Kind, Origin};
 use super::status::{ApiError, FieldError};
 
 /// The fields that only the server writes; an update keeps them as they are.
-const SYSTEM: &[&str] = &[
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "resourceVersion",
-];
+const SYSTEM: &[&str] =
+    &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"];
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -38,11 +32,7 @@ pub fn of(object: &mut Value) -> Result<&mut Map<String, Value>, ApiError> {
 }
 
 pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object
-        .get("metadata")
-        .and_then(|metadata| metadata.get(field))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    object.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str).unwrap_or_default()
 }
 
 pub fn finalizers(object: &Value) -> Vec<&str> {
@@ -79,9 +69,7 @@ pub fn settle_namespace(object: &mut Value, namespace: Option<&str>) -> Result<(
 /// What the server sets on a new object.
 pub fn begin(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     if !text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::bad_request(
-            "resourceVersion should not be set on objects to be created",
-        ));
+        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
     }
     let metadata = of(object)?;
     for field in SYSTEM.iter().chain(&["selfLink", "managedFields"]) {
@@ -122,10 +110,7 @@ pub fn generate_name(object: &mut Value) -> Result<bool, ApiError> {
 pub fn keep_system_fields(new: &mut Value, old: &Value) -> Result<(), ApiError> {
     let metadata = of(new)?;
     for field in SYSTEM {
-        match old
-            .get("metadata")
-            .and_then(|metadata| metadata.get(*field))
-        {
+        match old.get("metadata").and_then(|metadata| metadata.get(*field)) {
             Some(value) => metadata.insert((*field).to_owned(), value.clone()),
             None => metadata.remove(*field),
         };
@@ -156,10 +141,7 @@ pub fn check_new(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = text(object, "name");
     if name.is_empty() {
-        errors.push(FieldError::required(
-            "metadata.name",
-            "name or generateName is required",
-        ));
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
     } else {
         errors.extend(check_name(kind, name));
     }
@@ -172,10 +154,7 @@ pub fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = check_both(new);
     if is_deleting(old) {
         let before = finalizers(old);
-        let added: Vec<&str> = finalizers(new)
-            .into_iter()
-            .filter(|finalizer| !before.contains(finalizer))
-            .collect();
+        let added: Vec<&str> = finalizers(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
         if !added.is_empty() {
             let list: Vec<String> = added.iter().map(|name| format!("{name:?}")).collect();
             errors.push(FieldError::forbidden(
@@ -191,9 +170,8 @@ pub fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
 }
 
 fn check_name(kind: &Kind, name: &str) -> Option<FieldError> {
-    static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$").ok()
-    });
+    static NAME: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$").ok());
     let (text, most) = match kind.origin {
         Origin::Namespace => (LABEL, 63),
         _ => (SUBDOMAIN, 253),
@@ -222,10 +200,7 @@ fn check_both(object: &Value) -> Vec<FieldError> {
         }
     }
     for (field, is_label) in [("labels", true), ("annotations", false)] {
-        let entries = object
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field))
-            .and_then(Value::as_object);
+        let entries = object.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object);
         for (key, value) in entries.into_iter().flatten() {
             if !is_qualified(key) {
                 errors.push(FieldError::invalid(
@@ -254,9 +229,7 @@ fn is_qualified(key: &str) -> bool {
 
 fn is_label_value(value: &str) -> bool {
     value.len() <= 63
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && !value.starts_with(['-', '_', '.'])
         && !value.ends_with(['-', '_', '.'])
 }

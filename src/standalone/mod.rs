@@ -98,10 +98,7 @@ impl ControlPlane {
         shutdown: CancellationToken,
     ) -> Result<Self, OpenError> {
         let registry = Registry::new(definitions)?;
-        let shelves: Vec<_> = registry
-            .shelves()
-            .map(|kind| Arc::clone(&kind.shelf))
-            .collect();
+        let shelves: Vec<_> = registry.shelves().map(|kind| Arc::clone(&kind.shelf)).collect();
         let store = Store::open(file, shelves, |shelf, object| {
             // The schema may have changed since the object was written.
             if let Some(kind) = registry.stored(shelf)
@@ -111,11 +108,7 @@ impl ControlPlane {
                 kind.schema.fill_defaults(object);
             }
         })?;
-        let plane = Arc::new(Plane {
-            registry,
-            store,
-            shutdown,
-        });
+        let plane = Arc::new(Plane { registry, store, shutdown });
         housekeeping::set_up(&plane).await?;
         tokio::spawn(housekeeping::run(Arc::clone(&plane)));
         Ok(Self { plane })
@@ -131,12 +124,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// The address is taken, or the files cannot be written.
-    pub async fn serve(
-        &self,
-        directory: &Path,
-        listen: SocketAddr,
-        kubeconfig: &Path,
-    ) -> Result<Serving, ServeError> {
+    pub async fn serve(&self, directory: &Path, listen: SocketAddr, kubeconfig: &Path) -> Result<Serving, ServeError> {
         let shutdown = self.plane.shutdown.clone();
         server::serve(self.router(), directory, listen, kubeconfig, shutdown).await
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
@@ -34,19 +35,13 @@ pub async fn index(State(plane): State<Arc<Plane>>) -> Json<Value> {
 }
 
 /// The document of one group's version.
-pub async fn document(
-    State(plane): State<Arc<Plane>>,
-    Path(path): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn document(State(plane): State<Arc<Plane>>, Path(path): Path<String>) -> Result<Json<Value>, ApiError> {
     let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api", version] => ("", *version),
         ["apis", group, version] => (*group, *version),
         _ => return Err(ApiError::no_resource()),
     };
-    let kinds = plane
-        .registry
-        .version(group, version)
-        .ok_or_else(ApiError::no_resource)?;
+    let kinds = plane.registry.version(group, version).ok_or_else(ApiError::no_resource)?;
     let kinds: Vec<&Arc<Kind>> = kinds.values().collect();
     Ok(Json(json!({
         "openapi": "3.0.0",
@@ -56,34 +51,37 @@ pub async fn document(
     })))
 }
 
-/// The older document, in JSON only: kubectl asks for protobuf, takes the 406 and goes on without.
-pub async fn v2(
-    State(plane): State<Arc<Plane>>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
-    let json_fits = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_none_or(|accept| {
-            accept.split(',').any(|choice| {
-                let media = choice.split(';').next().unwrap_or_default().trim();
-                matches!(media, "application/json" | "application/*" | "*/*")
-            })
-        });
-    if !json_fits {
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same as an answer says it: an `@` is no part of a media type, and Go refuses it.
+const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// An OpenAPI v2 document in protobuf that says its format and a title (fields 1 and 2 of a
+/// document, and 1 and 2 of an info): kubectl before 1.29 gives up without one, but then reads version 3.
+const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.33.0";
+
+/// The older document: with schemas in JSON, and without them in protobuf.
+pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+    let accepts = |wanted: &[&str]| {
+        accept.split(',').any(|choice| {
+            let media = choice.split(';').next().unwrap_or_default().trim();
+            wanted.contains(&media)
+        })
+    };
+    if accepts(&[V2_PROTOBUF]) {
+        return Ok(([(header::CONTENT_TYPE, V2_PROTOBUF_ANSWER)], V2_TITLE).into_response());
+    }
+    if !accepts(&["application/json", "application/*", "*/*"]) {
         return Err(ApiError::not_acceptable());
     }
-    let kinds: Vec<&Arc<Kind>> = plane
-        .registry
-        .versions()
-        .flat_map(|(_, _, kinds)| kinds)
-        .collect();
+    let kinds: Vec<&Arc<Kind>> = plane.registry.versions().flat_map(|(_, _, kinds)| kinds).collect();
     Ok(Json(json!({
         "swagger": "2.0",
         "info": { "title": "Kubernetes", "version": "v1.33.0" },
         "paths": {},
         "definitions": describe(&kinds, "definitions"),
-    })))
+    }))
+    .into_response())
 }
 
 fn path_of(group: &str, version: &str) -> String {
@@ -120,8 +118,7 @@ fn describe(kinds: &[&Arc<Kind>], place: &str) -> Value {
         let properties = &mut schema["properties"];
         properties["apiVersion"] = json!({ "type": "string", "description": API_VERSION });
         properties["kind"] = json!({ "type": "string", "description": KIND });
-        properties["metadata"] =
-            json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] });
+        properties["metadata"] = json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] });
         if place == "definitions" {
             properties["metadata"] = reference(OBJECT_META);
         }
@@ -159,10 +156,7 @@ fn paths(kinds: &[&Arc<Kind>]) -> Value {
         };
         let object = format!("{collection}/{{name}}");
         if kind.namespaced {
-            paths.insert(
-                format!("/{root}/{}", kind.plural),
-                json!({ "get": operation(kind, "list", &[]) }),
-            );
+            paths.insert(format!("/{root}/{}", kind.plural), json!({ "get": operation(kind, "list", &[]) }));
         }
         paths.insert(
             collection,
@@ -190,10 +184,8 @@ fn paths(kinds: &[&Arc<Kind>]) -> Value {
 const WRITE: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 
 fn operation(kind: &Kind, action: &str, parameters: &[&str]) -> Value {
-    let parameters: Vec<Value> = parameters
-        .iter()
-        .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }))
-        .collect();
+    let parameters: Vec<Value> =
+        parameters.iter().map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } })).collect();
     let schema = json!({ "$ref": format!("#/components/schemas/{}", schema_name(kind)) });
     json!({
         "parameters": parameters,

@@ -16,20 +16,12 @@ impl Patch {
     /// # Errors
     /// The type is not served for this kind, or the patch cannot be read.
     pub fn parse(kind: &Kind, name: &str, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
-        let unreadable = |error: serde_json::Error| {
-            ApiError::bad_request(format!("error decoding patch: {error}"))
-        };
+        let unreadable = |error: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {error}"));
         match media_type {
-            "application/merge-patch+json" => serde_json::from_slice(body)
-                .map(Self::Merge)
-                .map_err(unreadable),
-            "application/json-patch+json" => serde_json::from_slice(body)
-                .map(Self::Json)
-                .map_err(unreadable),
+            "application/merge-patch+json" => serde_json::from_slice(body).map(Self::Merge).map_err(unreadable),
+            "application/json-patch+json" => serde_json::from_slice(body).map(Self::Json).map_err(unreadable),
             "application/strategic-merge-patch+json" if !kind.is_custom() => {
-                serde_json::from_slice(body)
-                    .map(Self::Strategic)
-                    .map_err(unreadable)
+                serde_json::from_slice(body).map(Self::Strategic).map_err(unreadable)
             }
             "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
                 Err(ApiError::unsupported_media_type(&format!(
@@ -37,9 +29,9 @@ impl Patch {
                     kind.resource()
                 )))
             }
-            _ if kind.is_custom() => Err(ApiError::unsupported_media_type(
-                "application/json-patch+json, application/merge-patch+json",
-            )),
+            _ if kind.is_custom() => {
+                Err(ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json"))
+            }
             _ => Err(ApiError::unsupported_media_type(
                 "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
             )),
@@ -51,15 +43,13 @@ impl Patch {
     pub fn apply(&self, kind: &Kind, name: &str, object: &mut Value) -> Result<(), ApiError> {
         match self {
             Self::Merge(patch) => json_patch::merge(object, patch),
-            Self::Json(patch) => json_patch::patch(object, patch)
-                .map_err(|error| ApiError::patch_failed(kind, name, &error))?,
-            Self::Strategic(patch) => strategic::merge(object, patch)
-                .map_err(|error| ApiError::bad_request(error.to_string()))?,
+            Self::Json(patch) => {
+                json_patch::patch(object, patch).map_err(|error| ApiError::patch_failed(kind, name, &error))?
+            }
+            Self::Strategic(patch) => {
+                strategic::merge(object, patch).map_err(|error| ApiError::bad_request(error.to_string()))?
+            }
         }
-        if object.is_object() {
-            Ok(())
-        } else {
-            Err(ApiError::bad_request("the patch leaves no object"))
-        }
+        if object.is_object() { Ok(()) } else { Err(ApiError::bad_request("the patch leaves no object")) }
     }
 }

@@ -27,10 +27,7 @@ impl Plane {
     }
 
     pub fn namespace_key(name: &str) -> Key {
-        Key {
-            shelf: NAMESPACES.into(),
-            name: Name::new("", name),
-        }
+        Key { shelf: NAMESPACES.into(), name: Name::new("", name) }
     }
 }
 

@@ -15,14 +15,8 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(directory)?;
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
-    let temporary = directory.join(format!(
-        ".{}.{:016x}",
-        name.to_string_lossy(),
-        rand::random::<u64>()
-    ));
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
+    let temporary = directory.join(format!(".{}.{:016x}", name.to_string_lossy(), rand::random::<u64>()));
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)

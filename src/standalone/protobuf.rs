@@ -44,10 +44,7 @@ pub struct Malformed;
 /// # Errors
 /// The body is no such message.
 pub fn decode(body: &[u8], message: Message) -> Result<Value, Malformed> {
-    const TYPE: Message = &[
-        Field(1, "apiVersion", Holds::Text),
-        Field(2, "kind", Holds::Text),
-    ];
+    const TYPE: Message = &[Field(1, "apiVersion", Holds::Text), Field(2, "kind", Holds::Text)];
     let mut reader = Reader(body.strip_prefix(MAGIC).ok_or(Malformed)?);
     let mut object = Map::new();
     let mut raw: &[u8] = &[];
@@ -91,9 +88,7 @@ fn read(bytes: &[u8], message: Message) -> Result<Map<String, Value>, Malformed>
                     Holds::BytesByText => STANDARD.encode(value),
                     _ => text(value)?,
                 };
-                let entries = object
-                    .entry(*name)
-                    .or_insert_with(|| Value::Object(Map::new()));
+                let entries = object.entry(*name).or_insert_with(|| Value::Object(Map::new()));
                 if let Some(entries) = entries.as_object_mut() {
                     entries.insert(key, value.into());
                 }
@@ -109,9 +104,7 @@ fn read(bytes: &[u8], message: Message) -> Result<Map<String, Value>, Malformed>
 }
 
 fn push(object: &mut Map<String, Value>, name: &str, value: Value) {
-    let list = object
-        .entry(name)
-        .or_insert_with(|| Value::Array(Vec::new()));
+    let list = object.entry(name).or_insert_with(|| Value::Array(Vec::new()));
     if let Some(list) = list.as_array_mut() {
         list.push(value);
     }
@@ -206,14 +199,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SECRET: Message = &[
-        Field(1, "metadata", Holds::One(&[Field(1, "name", Holds::Text)])),
-        Field(2, "data", Holds::BytesByText),
-    ];
+    const SECRET: Message =
+        &[Field(1, "metadata", Holds::One(&[Field(1, "name", Holds::Text)])), Field(2, "data", Holds::BytesByText)];
 
     /// `kubectl create secret generic tok --from-literal=a=b`, cut down to its name and data.
-    const BODY: &[u8] =
-        b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret\x12\x0f\x0a\x05\x0a\x03tok\x12\x06\x0a\x01a\x12\x01b";
+    const BODY: &[u8] = b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret\x12\x0f\x0a\x05\x0a\x03tok\x12\x06\x0a\x01a\x12\x01b";
 
     #[test]
     fn a_message_reads_as_the_json_it_stands_for() {

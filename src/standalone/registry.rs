@@ -55,33 +55,16 @@ pub enum Origin {
     Custom,
 }
 
-pub const ALL_VERBS: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
+pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Kind {
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// The resource as messages name it: `secrets`, `proxmoxvms.cloudfaster.app`.
     pub fn resource(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.clone()
-        } else {
-            format!("{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     pub fn is_custom(&self) -> bool {
@@ -114,15 +97,8 @@ impl Registry {
     /// # Errors
     /// A definition contradicts itself: no stored version, a pattern that is none.
     pub fn new(definitions: Vec<CustomResourceDefinition>) -> Result<Self, BadDefinition> {
-        let mut registry = Self {
-            groups: BTreeMap::new(),
-            stored: HashMap::new(),
-            definitions: Vec::new(),
-        };
-        let builtin = builtin::kinds().map_err(|reason| BadDefinition {
-            name: "built-in kinds".to_owned(),
-            reason,
-        })?;
+        let mut registry = Self { groups: BTreeMap::new(), stored: HashMap::new(), definitions: Vec::new() };
+        let builtin = builtin::kinds().map_err(|reason| BadDefinition { name: "built-in kinds".to_owned(), reason })?;
         for kind in builtin {
             registry.add(kind);
         }
@@ -141,13 +117,9 @@ impl Registry {
     fn add(&mut self, kind: Kind) {
         let kind = Arc::new(kind);
         if kind.api_version() == kind.stored_as {
-            self.stored
-                .insert(Arc::clone(&kind.shelf), Arc::clone(&kind));
+            self.stored.insert(Arc::clone(&kind.shelf), Arc::clone(&kind));
         }
-        self.groups
-            .entry((kind.group.clone(), kind.version.clone()))
-            .or_default()
-            .insert(kind.plural.clone(), kind);
+        self.groups.entry((kind.group.clone(), kind.version.clone())).or_default().insert(kind.plural.clone(), kind);
     }
 
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
@@ -161,9 +133,7 @@ impl Registry {
 
     /// Every group's version with its kinds.
     pub fn versions(&self) -> impl Iterator<Item = (&str, &str, impl Iterator<Item = &Arc<Kind>>)> {
-        self.groups
-            .iter()
-            .map(|((group, version), kinds)| (group.as_str(), version.as_str(), kinds.values()))
+        self.groups.iter().map(|((group, version), kinds)| (group.as_str(), version.as_str(), kinds.values()))
     }
 
     /// The kind in whose version a shelf's objects are stored.
@@ -179,9 +149,7 @@ impl Registry {
     /// The kind an owner reference names, in any version that is served.
     pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Kind>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.version(group, version)?
-            .values()
-            .find(|candidate| candidate.kind == kind)
+        self.version(group, version)?.values().find(|candidate| candidate.kind == kind)
     }
 
     pub fn definitions(&self) -> &[CustomResourceDefinition] {
@@ -190,11 +158,7 @@ impl Registry {
 }
 
 fn custom_kinds(spec: &CustomResourceDefinitionSpec) -> Result<Vec<Kind>, String> {
-    let stored = spec
-        .versions
-        .iter()
-        .find(|version| version.storage)
-        .ok_or("no version is stored")?;
+    let stored = spec.versions.iter().find(|version| version.storage).ok_or("no version is stored")?;
     let stored_as = format!("{}/{}", spec.group, stored.name);
     spec.versions
         .iter()
@@ -217,34 +181,21 @@ fn custom_kind(
         .transpose()
         .map_err(|error| error.to_string())?
         .ok_or_else(|| format!("version {} has no schema", version.name))?;
-    let columns = version
-        .additional_printer_columns
-        .iter()
-        .flatten()
-        .map(Column::custom)
-        .collect::<Result<Vec<_>, _>>()?;
+    let columns =
+        version.additional_printer_columns.iter().flatten().map(Column::custom).collect::<Result<Vec<_>, _>>()?;
     Ok(Kind {
         group: spec.group.clone(),
         version: version.name.clone(),
         kind: names.kind.clone(),
-        list_kind: names
-            .list_kind
-            .clone()
-            .unwrap_or_else(|| format!("{}List", names.kind)),
+        list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)),
         plural: names.plural.clone(),
-        singular: names
-            .singular
-            .clone()
-            .unwrap_or_else(|| names.kind.to_lowercase()),
+        singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()),
         short_names: names.short_names.clone().unwrap_or_default(),
         categories: names.categories.clone().unwrap_or_default(),
         namespaced: spec.scope == "Namespaced",
         shelf: format!("{}.{}", names.plural, spec.group).into(),
         stored_as: stored_as.to_owned(),
-        status_subresource: version
-            .subresources
-            .as_ref()
-            .is_some_and(|subresources| subresources.status.is_some()),
+        status_subresource: version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()),
         origin: Origin::Custom,
         schema: Schema::compile_root(&published, &builtin::object_meta())?,
         published,

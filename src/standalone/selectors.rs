@@ -40,9 +40,8 @@ impl Selector {
     /// A selector cannot be read, or names a field that the kind cannot be selected by.
     pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, ApiError> {
         Ok(Self {
-            labels: parse_labels(labels).map_err(|reason| {
-                ApiError::bad_request(format!("unable to parse requirement: {reason}"))
-            })?,
+            labels: parse_labels(labels)
+                .map_err(|reason| ApiError::bad_request(format!("unable to parse requirement: {reason}")))?,
             fields: parse_fields(kind, fields)?,
         })
     }
@@ -52,19 +51,14 @@ impl Selector {
     }
 
     pub fn matches(&self, object: &Value) -> bool {
-        let labels = object
-            .pointer("/metadata/labels")
-            .and_then(Value::as_object);
-        self.labels.iter().all(|rule| rule.matches(labels))
-            && self.fields.iter().all(|rule| rule.matches(object))
+        let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+        self.labels.iter().all(|rule| rule.matches(labels)) && self.fields.iter().all(|rule| rule.matches(object))
     }
 }
 
 impl LabelRule {
     fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
-        let value = labels
-            .and_then(|labels| labels.get(&self.key))
-            .and_then(Value::as_str);
+        let value = labels.and_then(|labels| labels.get(&self.key)).and_then(Value::as_str);
         let number = || value.and_then(|value| value.parse::<i64>().ok());
         match &self.test {
             Test::Exists => value.is_some(),
@@ -79,10 +73,7 @@ impl LabelRule {
 
 impl FieldRule {
     fn matches(&self, object: &Value) -> bool {
-        let found = self
-            .path
-            .split('.')
-            .try_fold(object, |value, step| value.get(step));
+        let found = self.path.split('.').try_fold(object, |value, step| value.get(step));
         let equal = match found {
             None | Some(Value::Null) => self.value.is_empty(),
             Some(Value::String(text)) => *text == self.value,
@@ -100,19 +91,14 @@ fn parse_labels(text: &str) -> Result<Vec<LabelRule>, String> {
             continue;
         }
         let (key, test) = parse_label(part)?;
-        let key_is_valid = !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+        let key_is_valid =
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
         if !key_is_valid {
             return Err(format!(
                 "<nil>: Invalid value: {key:?}: name part must consist of alphanumeric characters, '-', '_' or '.'"
             ));
         }
-        rules.push(LabelRule {
-            key: key.to_owned(),
-            test,
-        });
+        rules.push(LabelRule { key: key.to_owned(), test });
     }
     Ok(rules)
 }
@@ -120,9 +106,7 @@ fn parse_labels(text: &str) -> Result<Vec<LabelRule>, String> {
 fn parse_label(part: &str) -> Result<(&str, Test), String> {
     let one = |value: &str| vec![value.trim().to_owned()];
     let number = |value: &str| {
-        value.trim().parse().map_err(|_| {
-            format!("for 'Gt', 'Lt' operators, the value must be an integer: {value:?}")
-        })
+        value.trim().parse().map_err(|_| format!("for 'Gt', 'Lt' operators, the value must be an integer: {value:?}"))
     };
     if let Some(key) = part.strip_prefix('!') {
         return Ok((key.trim(), Test::Missing));
@@ -135,12 +119,7 @@ fn parse_label(part: &str) -> Result<(&str, Test), String> {
                 .strip_prefix('(')
                 .and_then(|rest| rest.strip_suffix(')'))
                 .ok_or_else(|| format!("found '{rest}', expected: '('"))?;
-            Ok::<_, String>(
-                inner
-                    .split(',')
-                    .map(|value| value.trim().to_owned())
-                    .collect(),
-            )
+            Ok::<_, String>(inner.split(',').map(|value| value.trim().to_owned()).collect())
         };
         if let Some(rest) = rest.strip_prefix("notin") {
             return Ok((key, Test::NotIn(set(rest)?)));
@@ -185,23 +164,15 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldRule>, ApiError> {
         } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
             (path, value, true)
         } else {
-            return Err(ApiError::bad_request(format!(
-                "invalid selector: '{text}'; can't understand '{part}'"
-            )));
+            return Err(ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{part}'")));
         };
         let known = path == "metadata.name"
             || (path == "metadata.namespace" && (kind.namespaced || !kind.is_custom()))
             || kind.selectable.iter().any(|field| field == path);
         if !known {
-            return Err(ApiError::bad_request(format!(
-                "field label not supported: {path}"
-            )));
+            return Err(ApiError::bad_request(format!("field label not supported: {path}")));
         }
-        rules.push(FieldRule {
-            path: stored_path(kind, path).to_owned(),
-            value: value.to_owned(),
-            equal,
-        });
+        rules.push(FieldRule { path: stored_path(kind, path).to_owned(), value: value.to_owned(), equal });
     }
     Ok(rules)
 }

@@ -36,10 +36,7 @@ const OPEN: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     #[error("cannot use {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -88,10 +85,7 @@ pub async fn serve(
 ) -> Result<Serving, ServeError> {
     tokio::fs::create_dir_all(directory)
         .await
-        .map_err(|source| ServeError::File {
-            path: directory.to_owned(),
-            source,
-        })?;
+        .map_err(|source| ServeError::File { path: directory.to_owned(), source })?;
     let token = token(&directory.join(TOKEN))?;
     let authority = Authority::open(directory)?;
     let certificate = authority.issue(listen.ip())?;
@@ -102,10 +96,7 @@ pub async fn serve(
         .with_single_cert(certificate.chain, certificate.key)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
 
-    let cannot_listen = |source| ServeError::Listen {
-        address: listen,
-        source,
-    };
+    let cannot_listen = |source| ServeError::Listen { address: listen, source };
     let listener = std::net::TcpListener::bind(listen).map_err(cannot_listen)?;
     listener.set_nonblocking(true).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
@@ -114,10 +105,8 @@ pub async fn serve(
         .map_err(cannot_listen)?
         .handle(handle.clone());
     let text = kubeconfig_text(address, authority.certificate(), &token)?;
-    private::write(kubeconfig, text.as_bytes()).map_err(|source| ServeError::File {
-        path: kubeconfig.to_owned(),
-        source,
-    })?;
+    private::write(kubeconfig, text.as_bytes())
+        .map_err(|source| ServeError::File { path: kubeconfig.to_owned(), source })?;
     let guarded = router.layer(from_fn_with_state(Arc::<str>::from(token), authenticate));
     let task = tokio::spawn(async move {
         let served = server.serve(guarded.into_make_service());
@@ -128,11 +117,7 @@ pub async fn serve(
         }
         served.await
     });
-    Ok(Serving {
-        address,
-        kubeconfig: kubeconfig.to_owned(),
-        task,
-    })
+    Ok(Serving { address, kubeconfig: kubeconfig.to_owned(), task })
 }
 
 async fn authenticate(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
@@ -152,10 +137,7 @@ async fn authenticate(State(token): State<Arc<str>>, request: Request, next: Nex
 
 /// The token of this data directory, made at the first start.
 fn token(path: &Path) -> Result<String, ServeError> {
-    let failed = |source| ServeError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| ServeError::File { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
         Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
         Ok(_) => {}
@@ -167,11 +149,7 @@ fn token(path: &Path) -> Result<String, ServeError> {
     Ok(token)
 }
 
-fn kubeconfig_text(
-    address: SocketAddr,
-    authority: &str,
-    token: &str,
-) -> Result<String, ServeError> {
+fn kubeconfig_text(address: SocketAddr, authority: &str, token: &str) -> Result<String, ServeError> {
     const NAME: &str = "cloudfaster";
     // One listens on "any" address, but connects to a real one.
     let host = match address.ip() {

@@ -20,12 +20,7 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            details: None,
-        }
+        Self { code, reason, message: message.into(), details: None }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -66,11 +61,7 @@ impl ApiError {
 
     /// A group, version or resource that is not served.
     pub fn no_resource() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     }
 
     pub fn method_not_allowed() -> Self {
@@ -93,9 +84,7 @@ impl ApiError {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            format!(
-                "the body of the request was in an unknown format - accepted media types include: {supported}"
-            ),
+            format!("the body of the request was in an unknown format - accepted media types include: {supported}"),
         )
     }
 
@@ -105,10 +94,7 @@ impl ApiError {
     }
 
     pub fn conflict(kind: &Kind, name: &str, detail: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {detail}",
-            kind.resource()
-        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {detail}", kind.resource());
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
     }
 
@@ -148,19 +134,11 @@ impl ApiError {
     }
 
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ServiceUnavailable",
-            message,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
     }
 
     pub fn internal(message: impl fmt::Display) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            format!("Internal error occurred: {message}"),
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
     }
 
     /// A JSON patch that does not fit the object.
@@ -172,19 +150,14 @@ impl ApiError {
         )
         .about(kind, name);
         if let Some(details) = &mut error.details {
-            details["causes"] =
-                json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]);
+            details["causes"] = json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]);
         }
         error
     }
 
     /// The object does not fit its kind's rules. `errors` must not be empty.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        let qualified = if kind.group.is_empty() {
-            kind.kind.clone()
-        } else {
-            format!("{}.{}", kind.kind, kind.group)
-        };
+        let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
         let mut texts: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {
             let text = error.to_string();
@@ -238,16 +211,10 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (
-            self.code,
-            [(header::CONTENT_TYPE, "application/json")],
-            self.to_status().to_string(),
-        )
-            .into_response();
+        let mut response =
+            (self.code, [(header::CONTENT_TYPE, "application/json")], self.to_status().to_string()).into_response();
         if self.code == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -265,25 +232,13 @@ pub struct FieldError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Problem {
     Required(String),
-    Invalid {
-        value: String,
-        detail: String,
-    },
-    TypeInvalid {
-        value: String,
-        detail: String,
-    },
-    NotSupported {
-        value: String,
-        supported: Vec<String>,
-    },
+    Invalid { value: String, detail: String },
+    TypeInvalid { value: String, detail: String },
+    NotSupported { value: String, supported: Vec<String> },
     Duplicate(String),
     Forbidden(String),
     TooLong(usize),
-    TooMany {
-        actual: usize,
-        most: usize,
-    },
+    TooMany { actual: usize, most: usize },
 }
 
 impl Problem {
@@ -303,21 +258,12 @@ impl Problem {
 
 impl FieldError {
     pub fn new(field: impl Into<String>, problem: Problem) -> Self {
-        Self {
-            field: field.into(),
-            problem,
-        }
+        Self { field: field.into(), problem }
     }
 
     /// A value that breaks a rule; `value` is shown as JSON shows it.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
-        Self::new(
-            field,
-            Problem::Invalid {
-                value: shown(value),
-                detail: detail.into(),
-            },
-        )
+        Self::new(field, Problem::Invalid { value: shown(value), detail: detail.into() })
     }
 
     pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -338,10 +284,7 @@ impl FieldError {
             }
             Problem::NotSupported { value, supported } => {
                 let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-                format!(
-                    "Unsupported value: {value}: supported values: {}",
-                    quoted.join(", ")
-                )
+                format!("Unsupported value: {value}: supported values: {}", quoted.join(", "))
             }
             Problem::Duplicate(value) => format!("Duplicate value: {value}"),
             Problem::Forbidden(detail) => format!("Forbidden: {detail}"),
@@ -365,10 +308,8 @@ pub fn shown(value: &Value) -> String {
         Value::Object(object) => {
             let mut fields: Vec<_> = object.iter().collect();
             fields.sort_by_key(|(name, _)| *name);
-            let fields: Vec<String> = fields
-                .into_iter()
-                .map(|(name, value)| format!("{name:?}:{}", shown(value)))
-                .collect();
+            let fields: Vec<String> =
+                fields.into_iter().map(|(name, value)| format!("{name:?}:{}", shown(value))).collect();
             format!("map[string]interface {{}}{{{}}}", fields.join(", "))
         }
         Value::Array(items) => {

@@ -116,11 +116,7 @@ fn take_list(object: &mut Map<String, Value>, name: &str) -> Vec<Value> {
     }
 }
 
-fn merge_items(
-    target: &mut Vec<Value>,
-    items: &[Value],
-    key: &'static str,
-) -> Result<(), StrategicError> {
+fn merge_items(target: &mut Vec<Value>, items: &[Value], key: &'static str) -> Result<(), StrategicError> {
     if items.iter().any(|item| directive(item) == Some("replace")) {
         target.clear();
     }
@@ -129,14 +125,9 @@ fn merge_items(
             continue;
         }
         let Some(identity) = item.get(key) else {
-            return Err(StrategicError::MissingKey {
-                item: item.clone(),
-                key,
-            });
+            return Err(StrategicError::MissingKey { item: item.clone(), key });
         };
-        let found = target
-            .iter()
-            .position(|candidate| candidate.get(key) == Some(identity));
+        let found = target.iter().position(|candidate| candidate.get(key) == Some(identity));
         match (found, directive(item)) {
             (Some(index), Some("delete")) => {
                 target.remove(index);
@@ -205,12 +196,7 @@ mod tests {
                 json!({ "ownerReferences": [{ "uid": "1", "name": "b" }, { "uid": "2", "$patch": "delete" }] }),
                 json!({ "ownerReferences": [{ "uid": "1", "name": "b" }] }),
             ),
-            (
-                "other lists are replaced",
-                json!({ "list": [1, 2] }),
-                json!({ "list": [3] }),
-                json!({ "list": [3] }),
-            ),
+            ("other lists are replaced", json!({ "list": [1, 2] }), json!({ "list": [3] }), json!({ "list": [3] })),
             (
                 "a map can be replaced",
                 json!({ "data": { "a": "1" } }),

@@ -27,12 +27,7 @@ impl Column {
         Self {
             format: "name".to_owned(),
             description: "Name must be unique within a namespace.".to_owned(),
-            ..Self::computed("Name", "string", |object| {
-                object
-                    .pointer("/metadata/name")
-                    .cloned()
-                    .unwrap_or_default()
-            })
+            ..Self::computed("Name", "string", |object| object.pointer("/metadata/name").cloned().unwrap_or_default())
         }
     }
 
@@ -73,10 +68,7 @@ impl Column {
             kind: column.type_.clone(),
             format: column.format.clone().unwrap_or_default(),
             description: column.description.clone().unwrap_or_else(|| {
-                format!(
-                    "Custom resource definition column (in JSONPath format): {}",
-                    column.json_path
-                )
+                format!("Custom resource definition column (in JSONPath format): {}", column.json_path)
             }),
             priority: column.priority.unwrap_or_default(),
             cell: Cell::Path(JsonPath::parse(&column.json_path)?),
@@ -87,10 +79,7 @@ impl Column {
     pub fn of_custom(columns: Vec<Self>) -> Vec<Self> {
         let mut all = vec![Self::name()];
         if columns.is_empty() {
-            all.push(Self {
-                kind: "date".to_owned(),
-                ..Self::age()
-            });
+            all.push(Self { kind: "date".to_owned(), ..Self::age() });
         }
         all.extend(columns);
         all

@@ -16,9 +16,11 @@ pub fn definition() -> CustomResourceDefinition {
 }
 
 pub async fn in_memory() -> ControlPlane {
-    ControlPlane::in_memory(vec![definition()], CancellationToken::new())
-        .await
-        .unwrap()
+    ControlPlane::in_memory(vec![definition()], CancellationToken::new()).await.unwrap()
+}
+
+pub async fn open(directory: &std::path::Path) -> ControlPlane {
+    ControlPlane::open(directory, vec![definition()], CancellationToken::new()).await.unwrap()
 }
 
 pub fn client(plane: &ControlPlane) -> Client {
@@ -26,11 +28,7 @@ pub fn client(plane: &ControlPlane) -> Client {
 }
 
 pub fn machine_resource() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "cloudfaster.app",
-        "v1alpha1",
-        "Machine",
-    ))
+    ApiResource::from_gvk(&GroupVersionKind::gvk("cloudfaster.app", "v1alpha1", "Machine"))
 }
 
 pub fn machines(client: &Client) -> Api<DynamicObject> {
@@ -54,13 +52,8 @@ pub async fn gone<K>(api: &Api<K>, name: &str)
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let gone = kube::runtime::wait::await_condition(api.clone(), name, |object: Option<&K>| {
-        object.is_none()
-    });
-    tokio::time::timeout(std::time::Duration::from_secs(20), gone)
-        .await
-        .expect("it stays")
-        .unwrap();
+    let gone = kube::runtime::wait::await_condition(api.clone(), name, |object: Option<&K>| object.is_none());
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it stays").unwrap();
 }
 
 /// A control plane that kubectl can reach, with its data in a directory of its own.
@@ -72,26 +65,12 @@ pub struct Served {
 
 pub async fn served() -> Served {
     let directory = tempfile::tempdir().unwrap();
-    let plane = ControlPlane::open(
-        directory.path(),
-        vec![definition()],
-        CancellationToken::new(),
-    )
-    .await
-    .unwrap();
+    let plane = open(directory.path()).await;
     let serving = plane
-        .serve(
-            directory.path(),
-            "127.0.0.1:0".parse().unwrap(),
-            &directory.path().join("kubeconfig"),
-        )
+        .serve(directory.path(), "127.0.0.1:0".parse().unwrap(), &directory.path().join("kubeconfig"))
         .await
         .unwrap();
-    Served {
-        plane,
-        directory,
-        serving,
-    }
+    Served { plane, directory, serving }
 }
 
 /// What a run of kubectl came to.
@@ -133,11 +112,10 @@ impl Served {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let output =
-            tokio::time::timeout(std::time::Duration::from_secs(60), child.wait_with_output())
-                .await
-                .unwrap_or_else(|_| panic!("kubectl {arguments:?} does not end"))
-                .unwrap();
+        let output = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait_with_output())
+            .await
+            .unwrap_or_else(|_| panic!("kubectl {arguments:?} does not end"))
+            .unwrap();
         Output {
             ok: output.status.success(),
             out: String::from_utf8(output.stdout).unwrap(),

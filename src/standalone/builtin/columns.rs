@@ -5,11 +5,7 @@ use serde_json::Value;
 use crate::standalone::table::{Column, age};
 
 pub fn namespace() -> Vec<Column> {
-    vec![
-        Column::name(),
-        Column::computed("Status", "string", |object| at(object, "/status/phase")),
-        Column::age(),
-    ]
+    vec![Column::name(), Column::computed("Status", "string", |object| at(object, "/status/phase")), Column::age()]
 }
 
 pub fn secret() -> Vec<Column> {
@@ -24,9 +20,7 @@ pub fn secret() -> Vec<Column> {
 pub fn config_map() -> Vec<Column> {
     vec![
         Column::name(),
-        Column::computed("Data", "string", |object| {
-            entries(object, &["data", "binaryData"])
-        }),
+        Column::computed("Data", "string", |object| entries(object, &["data", "binaryData"])),
         Column::age(),
     ]
 }
@@ -34,20 +28,13 @@ pub fn config_map() -> Vec<Column> {
 pub fn lease() -> Vec<Column> {
     vec![
         Column::name(),
-        Column::computed("Holder", "string", |object| {
-            at(object, "/spec/holderIdentity")
-        }),
+        Column::computed("Holder", "string", |object| at(object, "/spec/holderIdentity")),
         Column::age(),
     ]
 }
 
 pub fn definition() -> Vec<Column> {
-    vec![
-        Column::name(),
-        Column::computed("Created At", "date", |object| {
-            at(object, "/metadata/creationTimestamp")
-        }),
-    ]
+    vec![Column::name(), Column::computed("Created At", "date", |object| at(object, "/metadata/creationTimestamp"))]
 }
 
 /// Of events as they are stored, in `events.k8s.io/v1`.
@@ -68,10 +55,7 @@ pub fn event() -> Vec<Column> {
                 name => format!("{kind}/{name}").into(),
             }
         }),
-        Column::computed("Subobject", "string", |event| {
-            at(event, "/regarding/fieldPath")
-        })
-        .wide(),
+        Column::computed("Subobject", "string", |event| at(event, "/regarding/fieldPath")).wide(),
         Column::computed("Source", "string", |event| {
             let component = text(event, "/deprecatedSource/component");
             let instance = text(event, "/reportingInstance");
@@ -85,19 +69,14 @@ pub fn event() -> Vec<Column> {
             }
         })
         .wide(),
-        Column::computed("Message", "string", |event| {
-            text(event, "/note").trim().into()
-        }),
+        Column::computed("Message", "string", |event| text(event, "/note").trim().into()),
         Column::computed("First Seen", "string", |event| {
             let deprecated = event.get("deprecatedFirstTimestamp");
             seen(&[deprecated, event.get("eventTime")])
         })
         .wide(),
         Column::computed("Count", "string", |event| {
-            let count = event
-                .pointer("/series/count")
-                .or_else(|| event.get("deprecatedCount"))
-                .and_then(Value::as_i64);
+            let count = event.pointer("/series/count").or_else(|| event.get("deprecatedCount")).and_then(Value::as_i64);
             count.unwrap_or(1).to_string().into()
         })
         .wide(),
@@ -106,18 +85,11 @@ pub fn event() -> Vec<Column> {
 }
 
 fn seen(times: &[Option<&Value>]) -> Value {
-    times
-        .iter()
-        .flatten()
-        .find(|time| !time.is_null())
-        .map_or_else(|| "<unknown>".into(), |time| age(time))
+    times.iter().flatten().find(|time| !time.is_null()).map_or_else(|| "<unknown>".into(), |time| age(time))
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn at(object: &Value, pointer: &str) -> Value {
@@ -125,10 +97,6 @@ fn at(object: &Value, pointer: &str) -> Value {
 }
 
 fn entries(object: &Value, fields: &[&str]) -> Value {
-    let count: usize = fields
-        .iter()
-        .filter_map(|field| object.get(field)?.as_object())
-        .map(serde_json::Map::len)
-        .sum();
+    let count: usize = fields.iter().filter_map(|field| object.get(field)?.as_object()).map(serde_json::Map::len).sum();
     count.into()
 }

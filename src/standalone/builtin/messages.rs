@@ -22,11 +22,7 @@ pub fn of(origin: Origin) -> Option<Message> {
 
 pub const DELETE_OPTIONS: Message = &[
     Field(1, "gracePeriodSeconds", Whole),
-    Field(
-        2,
-        "preconditions",
-        One(&[Field(1, "uid", Text), Field(2, "resourceVersion", Text)]),
-    ),
+    Field(2, "preconditions", One(&[Field(1, "uid", Text), Field(2, "resourceVersion", Text)])),
     Field(4, "propagationPolicy", Text),
     Field(5, "dryRun", Texts),
 ];
@@ -87,10 +83,7 @@ const OBJECT_REFERENCE: Message = &[
     Field(7, "fieldPath", Text),
 ];
 
-const SERIES: Message = &[
-    Field(1, "count", Whole),
-    Field(2, "lastObservedTime", MicroTime),
-];
+const SERIES: Message = &[Field(1, "count", Whole), Field(2, "lastObservedTime", MicroTime)];
 
 const SOURCE: Message = &[Field(1, "component", Text), Field(2, "host", Text)];
 

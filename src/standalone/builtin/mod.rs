@@ -81,45 +81,22 @@ pub fn kinds() -> Result<Vec<Kind>, String> {
         stored_as: event.stored_as.clone(),
         ..kind::<CoreEvent>("", "v1", "Event", Origin::CoreEvent)?
     };
-    let lease = Kind {
-        columns: columns::lease(),
-        ..kind::<Lease>("coordination.k8s.io", "v1", "Lease", Origin::Lease)?
-    };
-    Ok(vec![
-        namespace,
-        secret,
-        config_map,
-        event,
-        core_event,
-        lease,
-        definition()?,
-    ])
+    let lease =
+        Kind { columns: columns::lease(), ..kind::<Lease>("coordination.k8s.io", "v1", "Lease", Origin::Lease)? };
+    Ok(vec![namespace, secret, config_map, event, core_event, lease, definition()?])
 }
 
-fn kind<K: JsonSchema>(
-    group: &str,
-    version: &str,
-    name: &str,
-    origin: Origin,
-) -> Result<Kind, String> {
+fn kind<K: JsonSchema>(group: &str, version: &str, name: &str, origin: Origin) -> Result<Kind, String> {
     let published = schema_of::<K>();
     let singular = name.to_lowercase();
     let plural = format!("{singular}s");
-    let api_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     Ok(Kind {
         group: group.to_owned(),
         version: version.to_owned(),
         kind: name.to_owned(),
         list_kind: format!("{name}List"),
-        shelf: if group.is_empty() {
-            plural.clone().into()
-        } else {
-            format!("{plural}.{group}").into()
-        },
+        shelf: if group.is_empty() { plural.clone().into() } else { format!("{plural}.{group}").into() },
         plural,
         singular,
         short_names: Vec::new(),
@@ -171,10 +148,7 @@ fn schema_of<K: JsonSchema>() -> Value {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<K>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<K>().to_value();
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("title");
     }
@@ -208,17 +182,14 @@ pub fn admit(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
         Origin::Definition => {}
         Origin::Custom => {
             let metadata = object.get("metadata").unwrap_or(&Value::Null);
-            serde_json::from_value::<ObjectMeta>(metadata.clone())
-                .map_err(|error| unreadable(kind, &error))?;
+            serde_json::from_value::<ObjectMeta>(metadata.clone()).map_err(|error| unreadable(kind, &error))?;
         }
     }
     Ok(())
 }
 
 fn readable<K: DeserializeOwned>(kind: &Kind, object: &Value) -> Result<(), ApiError> {
-    serde_json::from_value::<K>(object.clone())
-        .map(drop)
-        .map_err(|error| unreadable(kind, &error))
+    serde_json::from_value::<K>(object.clone()).map(drop).map_err(|error| unreadable(kind, &error))
 }
 
 fn unreadable(kind: &Kind, error: &serde_json::Error) -> ApiError {

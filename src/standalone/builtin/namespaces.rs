@@ -8,24 +8,18 @@ pub const INITIAL: &[&str] = &["default", "kube-node-lease", "kube-public", "kub
 /// As the API server does: the finalizer that holds a namespace until it is empty, the phase, and a
 /// label with the name.
 pub fn complete(namespace: &mut Value) {
-    let name = namespace
-        .pointer("/metadata/name")
-        .cloned()
-        .unwrap_or_default();
+    let name = namespace.pointer("/metadata/name").cloned().unwrap_or_default();
     let deleting = is_terminating(namespace);
     let Some(object) = namespace.as_object_mut() else {
         return;
     };
     if !deleting {
-        object
-            .entry("spec")
-            .or_insert_with(|| json!({ "finalizers": ["kubernetes"] }));
+        object.entry("spec").or_insert_with(|| json!({ "finalizers": ["kubernetes"] }));
     }
     if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
         && !deleting
     {
-        spec.entry("finalizers")
-            .or_insert_with(|| json!(["kubernetes"]));
+        spec.entry("finalizers").or_insert_with(|| json!(["kubernetes"]));
     }
     let phase = if deleting { "Terminating" } else { "Active" };
     let status = object.entry("status").or_insert_with(|| json!({}));
@@ -49,8 +43,5 @@ pub fn is_terminating(namespace: &Value) -> bool {
 
 /// Whether the namespace's own finalizer still holds it.
 pub fn is_held(namespace: &Value) -> bool {
-    namespace
-        .pointer("/spec/finalizers")
-        .and_then(Value::as_array)
-        .is_some_and(|finalizers| !finalizers.is_empty())
+    namespace.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|finalizers| !finalizers.is_empty())
 }

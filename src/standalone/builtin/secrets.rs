@@ -12,9 +12,7 @@ pub fn complete(secret: &mut Value) {
         return;
     };
     if let Some(Value::Object(texts)) = secret.remove("stringData") {
-        let data = secret
-            .entry("data")
-            .or_insert_with(|| Value::Object(Map::new()));
+        let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
         if data.is_null() {
             *data = Value::Object(Map::new());
         }
@@ -41,17 +39,11 @@ pub fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     if old.get("immutable") == Some(&Value::Bool(true)) {
         if !same("immutable") {
-            errors.push(FieldError::forbidden(
-                "immutable",
-                "field is immutable when `immutable` is set",
-            ));
+            errors.push(FieldError::forbidden("immutable", "field is immutable when `immutable` is set"));
         }
         for field in ["data", "binaryData"] {
             if !same(field) {
-                errors.push(FieldError::forbidden(
-                    field,
-                    "field is immutable when `immutable` is set",
-                ));
+                errors.push(FieldError::forbidden(field, "field is immutable when `immutable` is set"));
             }
         }
     }
@@ -80,7 +72,5 @@ fn is_file_name(key: &str) -> bool {
         && key.len() <= 253
         && key != "."
         && !key.starts_with("..")
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }

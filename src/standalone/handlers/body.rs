@@ -28,9 +28,7 @@ pub async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
     match Limited::new(body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(LIMIT)),
-        Err(error) => Err(ApiError::bad_request(format!(
-            "cannot read the body of the request: {error}"
-        ))),
+        Err(error) => Err(ApiError::bad_request(format!("cannot read the body of the request: {error}"))),
     }
 }
 
@@ -40,13 +38,7 @@ pub async fn object(kind: &Kind, request: Request<Body>) -> Result<Value, ApiErr
     let encoding = Encoding::of(request.headers(), message)?;
     let body = read(request.into_body()).await?;
     let object = encoding.parse(&body)?;
-    if object.is_object() {
-        Ok(object)
-    } else {
-        Err(ApiError::bad_request(
-            "the body of the request is no object",
-        ))
-    }
+    if object.is_object() { Ok(object) } else { Err(ApiError::bad_request("the body of the request is no object")) }
 }
 
 /// The options in a request's body, which may be empty.
@@ -75,9 +67,7 @@ impl Encoding {
             (_, Some(_)) => Err(ApiError::unsupported_media_type(
                 "application/json, application/yaml, application/vnd.kubernetes.protobuf",
             )),
-            (_, None) => Err(ApiError::unsupported_media_type(
-                "application/json, application/yaml",
-            )),
+            (_, None) => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
         }
     }
 
@@ -85,13 +75,9 @@ impl Encoding {
         let parsed = match self {
             Self::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
             Self::Yaml => serde_saphyr::from_slice(body).map_err(|error| error.to_string()),
-            Self::Protobuf(message) => {
-                protobuf::decode(body, message).map_err(|error| error.to_string())
-            }
+            Self::Protobuf(message) => protobuf::decode(body, message).map_err(|error| error.to_string()),
         };
-        parsed.map_err(|error| {
-            ApiError::bad_request(format!("the object provided is unrecognized: {error}"))
-        })
+        parsed.map_err(|error| ApiError::bad_request(format!("the object provided is unrecognized: {error}")))
     }
 }
 
@@ -123,17 +109,12 @@ impl FieldValidation {
     /// # Errors
     /// There are unknown fields, and they are to be refused.
     pub fn prune(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
-        let unknown: Vec<String> = kind
-            .schema
-            .prune(object)
-            .into_iter()
-            .map(|path| format!("unknown field {path:?}"))
-            .collect();
+        let unknown: Vec<String> =
+            kind.schema.prune(object).into_iter().map(|path| format!("unknown field {path:?}")).collect();
         match self {
-            Self::Strict if !unknown.is_empty() => Err(ApiError::bad_request(format!(
-                "strict decoding error: {}",
-                unknown.join(", ")
-            ))),
+            Self::Strict if !unknown.is_empty() => {
+                Err(ApiError::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
+            }
             Self::Ignore => Ok(Vec::new()),
             Self::Strict | Self::Warn => Ok(unknown),
         }
@@ -142,21 +123,14 @@ impl FieldValidation {
 
 /// Refuses an object that says it is something else.
 pub fn check_type(kind: &Kind, object: &Value) -> Result<(), ApiError> {
-    let text = |field: &str| {
-        object
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let (version, name) = (text("apiVersion"), text("kind"));
     let expected = kind.api_version();
     if version.is_empty() && name.is_empty() && !kind.is_custom() {
         return Ok(());
     }
     if name.is_empty() {
-        return Err(ApiError::bad_request(
-            "Object 'Kind' is missing in the body of the request",
-        ));
+        return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the request"));
     }
     if version != expected {
         return Err(ApiError::bad_request(format!(

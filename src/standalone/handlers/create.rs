@@ -66,11 +66,7 @@ fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiErr
     builtin::admit(kind_as_stored(plane, kind), object)?;
     let mut errors = meta::check_new(kind, object);
     errors.extend(check_kind(kind, object, None));
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid(kind, meta::text(object, "name"), &errors))
-    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, meta::text(object, "name"), &errors)) }
 }
 
 /// The kind in whose version `kind`'s objects are stored.
@@ -96,12 +92,7 @@ pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Vec<F
     }
 }
 
-async fn store(
-    plane: &Plane,
-    target: &Target,
-    object: Value,
-    dry_run: bool,
-) -> Result<Arc<Record>, ApiError> {
+async fn store(plane: &Plane, target: &Target, object: Value, dry_run: bool) -> Result<Arc<Record>, ApiError> {
     let kind = &target.kind;
     let name = meta::text(&object, "name").to_owned();
     let key = target.key(&name);
@@ -114,17 +105,9 @@ async fn store(
             return Err(ApiError::already_exists(kind, &name));
         }
         if dry_run {
-            return Record::preview(object)
-                .map(Arc::new)
-                .map_err(ApiError::internal);
+            return Record::preview(object).map(Arc::new).map_err(ApiError::internal);
         }
-        let write = Write {
-            key: key.clone(),
-            expected: None,
-            guard,
-            value: object.clone(),
-            remove: false,
-        };
+        let write = Write { key: key.clone(), expected: None, guard, value: object.clone(), remove: false };
         match plane.store.write(write).await {
             Err(WriteError::Stale) => {}
             other => return Ok(other?),
@@ -134,26 +117,17 @@ async fn store(
 }
 
 /// Objects are created in namespaces that exist and stay.
-fn live_namespace(
-    plane: &Plane,
-    kind: &Kind,
-    name: &str,
-    namespace: &str,
-) -> Result<(Key, u64), ApiError> {
+fn live_namespace(plane: &Plane, kind: &Kind, name: &str, namespace: &str) -> Result<(Key, u64), ApiError> {
     let Some(record) = plane.namespace(namespace) else {
-        let namespaces = plane
-            .registry
-            .stored(crate::standalone::plane::NAMESPACES)
-            .ok_or_else(ApiError::no_resource)?;
+        let namespaces =
+            plane.registry.stored(crate::standalone::plane::NAMESPACES).ok_or_else(ApiError::no_resource)?;
         return Err(ApiError::not_found(namespaces, namespace));
     };
     if builtin::namespaces::is_terminating(&record.value) {
         return Err(ApiError::forbidden(
             kind,
             name,
-            &format!(
-                "unable to create new content in namespace {namespace} because it is being terminated"
-            ),
+            &format!("unable to create new content in namespace {namespace} because it is being terminated"),
         ));
     }
     Ok((Plane::namespace_key(namespace), record.revision))

@@ -67,9 +67,7 @@ impl Options {
             return Err(ApiError::conflict(
                 kind,
                 name,
-                &format!(
-                    "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
-                ),
+                &format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"),
             ));
         }
         if let Some(wanted) = &self.revision
@@ -131,11 +129,7 @@ pub async fn collection(
 ) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, request.headers(), query)?;
-    let selector = Selector::parse(
-        kind,
-        query.text("labelSelector"),
-        query.text("fieldSelector"),
-    )?;
+    let selector = Selector::parse(kind, query.text("labelSelector"), query.text("fieldSelector"))?;
     let options = Options::read(query, request).await?;
     let snapshot = plane.store.list(&kind.shelf, target.namespace.as_deref());
     let mut deleted = Vec::new();
@@ -143,10 +137,7 @@ pub async fn collection(
         if !selector.matches(&record.value) {
             continue;
         }
-        let key = Key {
-            shelf: Arc::clone(&kind.shelf),
-            name,
-        };
+        let key = Key { shelf: Arc::clone(&kind.shelf), name };
         match delete(plane, kind, &key, &options).await {
             Ok(_) => deleted.push(record),
             Err(error) if error.code() == StatusCode::NOT_FOUND => {}
@@ -165,25 +156,13 @@ pub enum Deleted {
 }
 
 /// Deletes an object, or marks it as going while finalizers hold it.
-pub async fn delete(
-    plane: &Plane,
-    kind: &Kind,
-    key: &Key,
-    options: &Options,
-) -> Result<Deleted, ApiError> {
+pub async fn delete(plane: &Plane, kind: &Kind, key: &Key, options: &Options) -> Result<Deleted, ApiError> {
     let name = &key.name.name;
     if kind.origin == Origin::Namespace && matches!(name.as_str(), "default" | "kube-system") {
-        return Err(ApiError::forbidden(
-            kind,
-            name,
-            "this namespace may not be deleted",
-        ));
+        return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted"));
     }
     for _ in 0..ATTEMPTS {
-        let current = plane
-            .store
-            .get(key)
-            .ok_or_else(|| ApiError::not_found(kind, name))?;
+        let current = plane.store.get(key).ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, name, &current)?;
         if options.orphan && !options.dry_run {
             housekeeping::orphan(plane, meta::text(&current.value, "uid")).await?;

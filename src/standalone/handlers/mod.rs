@@ -65,13 +65,7 @@ async fn objects(
     answer(plane, &group, &version, &path, request).await
 }
 
-async fn answer(
-    plane: Arc<Plane>,
-    group: &str,
-    version: &str,
-    path: &str,
-    request: Request<Body>,
-) -> Response {
+async fn answer(plane: Arc<Plane>, group: &str, version: &str, path: &str, request: Request<Body>) -> Response {
     let answered = match Target::find(&plane, group, version, path) {
         Ok(target) => dispatch(plane, target, request).await,
         Err(error) => Err(error),
@@ -93,9 +87,7 @@ impl Target {
         let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let (namespace, rest) = match segments.as_slice() {
             // `namespaces/x` and `namespaces/x/status` are namespaces themselves.
-            ["namespaces", namespace, rest @ ..]
-                if !rest.is_empty() && !matches!(rest, ["status" | "finalize"]) =>
-            {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !matches!(rest, ["status" | "finalize"]) => {
                 (Some((*namespace).to_owned()), rest)
             }
             rest => (None, rest),
@@ -106,10 +98,7 @@ impl Target {
             [plural, name, subresource] => (plural, Some(*name), Some(*subresource)),
             _ => return Err(ApiError::no_resource()),
         };
-        let kind = plane
-            .registry
-            .find(group, version, plural)
-            .ok_or_else(ApiError::no_resource)?;
+        let kind = plane.registry.find(group, version, plural).ok_or_else(ApiError::no_resource)?;
         let scope_fits = match (&namespace, name) {
             (Some(_), _) => kind.namespaced,
             (None, Some(_)) => !kind.namespaced,
@@ -132,10 +121,7 @@ impl Target {
     }
 
     fn key(&self, name: &str) -> Key {
-        Key {
-            shelf: Arc::clone(&self.kind.shelf),
-            name: Name::new(self.namespace.clone().unwrap_or_default(), name),
-        }
+        Key { shelf: Arc::clone(&self.kind.shelf), name: Name::new(self.namespace.clone().unwrap_or_default(), name) }
     }
 
     fn is_status(&self) -> bool {
@@ -143,18 +129,10 @@ impl Target {
     }
 }
 
-async fn dispatch(
-    plane: Arc<Plane>,
-    target: Target,
-    request: Request<Body>,
-) -> Result<Response, ApiError> {
+async fn dispatch(plane: Arc<Plane>, target: Target, request: Request<Body>) -> Result<Response, ApiError> {
     let query = Query::of(&request);
     let allow = |verb: &str| {
-        if target.kind.allows(verb) {
-            Ok(())
-        } else {
-            Err(ApiError::method_not_allowed())
-        }
+        if target.kind.allows(verb) { Ok(()) } else { Err(ApiError::method_not_allowed()) }
     };
     match (request.method(), &target.name) {
         (&Method::GET, None) if query.flag("watch")? => {
@@ -200,11 +178,7 @@ struct Query(HashMap<String, String>);
 impl Query {
     fn of(request: &Request<Body>) -> Self {
         let query = request.uri().query().unwrap_or_default();
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
     fn text(&self, name: &str) -> &str {
@@ -216,9 +190,7 @@ impl Query {
             "" => Ok(self.0.contains_key(name)),
             "true" | "1" | "True" | "t" => Ok(true),
             "false" | "0" | "False" | "f" => Ok(false),
-            other => Err(ApiError::bad_request(format!(
-                "invalid value {other:?} of {name}: a boolean is expected"
-            ))),
+            other => Err(ApiError::bad_request(format!("invalid value {other:?} of {name}: a boolean is expected"))),
         }
     }
 
@@ -226,9 +198,7 @@ impl Query {
         match self.text(name) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!(
-                    "invalid value {text:?} of {name}: a whole number is expected"
-                ))
+                ApiError::bad_request(format!("invalid value {text:?} of {name}: a whole number is expected"))
             }),
         }
     }
@@ -237,9 +207,7 @@ impl Query {
         match self.text("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!(
-                "invalid value {other:?} of dryRun: only All is known"
-            ))),
+            other => Err(ApiError::bad_request(format!("invalid value {other:?} of dryRun: only All is known"))),
         }
     }
 }

@@ -24,10 +24,7 @@ pub fn get(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let view = View::wanted(&target.kind, headers, query)?;
-    let record = plane
-        .store
-        .get(&target.key(name))
-        .ok_or_else(|| ApiError::not_found(&target.kind, name))?;
+    let record = plane.store.get(&target.key(name)).ok_or_else(|| ApiError::not_found(&target.kind, name))?;
     Ok(view.respond(StatusCode::OK, view.object(&record), &[]))
 }
 
@@ -54,18 +51,9 @@ impl Continue {
     }
 }
 
-pub fn list(
-    plane: &Plane,
-    target: &Target,
-    query: &Query,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+pub fn list(plane: &Plane, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = View::wanted(&target.kind, headers, query)?;
-    let selector = Selector::parse(
-        &target.kind,
-        query.text("labelSelector"),
-        query.text("fieldSelector"),
-    )?;
+    let selector = Selector::parse(&target.kind, query.text("labelSelector"), query.text("fieldSelector"))?;
     let (snapshot, after) = snapshot(plane, target, query)?;
     let limit = match query.number("limit")? {
         None | Some(0) => usize::MAX,
@@ -76,18 +64,10 @@ pub fn list(
         .into_iter()
         .filter(|(name, _)| after.as_ref().is_none_or(|after| name >= after))
         .filter(|(_, record)| selector.matches(&record.value));
-    let page: Vec<Arc<Record>> = matching
-        .by_ref()
-        .take(limit)
-        .map(|(_, record)| record)
-        .collect();
+    let page: Vec<Arc<Record>> = matching.by_ref().take(limit).map(|(_, record)| record).collect();
     let mut metadata = json!({ "resourceVersion": snapshot.revision.to_string() });
     if let Some((next, _)) = matching.next() {
-        let token = Continue {
-            revision: snapshot.revision,
-            namespace: next.namespace,
-            name: next.name,
-        };
+        let token = Continue { revision: snapshot.revision, namespace: next.namespace, name: next.name };
         metadata["continue"] = token.encode()?.into();
         if selector.is_empty() {
             metadata["remainingItemCount"] = (matching.count() + 1).into();
@@ -97,11 +77,7 @@ pub fn list(
 }
 
 /// The moment that a list shows, and the name at which its page starts.
-fn snapshot(
-    plane: &Plane,
-    target: &Target,
-    query: &Query,
-) -> Result<(Snapshot, Option<Name>), ApiError> {
+fn snapshot(plane: &Plane, target: &Target, query: &Query) -> Result<(Snapshot, Option<Name>), ApiError> {
     let shelf = &target.kind.shelf;
     let namespace = target.namespace.as_deref();
     match query.text("continue") {
@@ -122,10 +98,8 @@ fn snapshot(
             if asked > current {
                 return Err(ApiError::revision_too_large(asked, current));
             }
-            let snapshot = plane
-                .store
-                .list_at(shelf, namespace, asked)
-                .map_err(|error| ApiError::expired(error.to_string()))?;
+            let snapshot =
+                plane.store.list_at(shelf, namespace, asked).map_err(|error| ApiError::expired(error.to_string()))?;
             Ok((snapshot, None))
         }
         "" | "NotOlderThan" => {

@@ -42,11 +42,7 @@ pub async fn put(
     }
     let warnings = validation.prune(kind, &mut object)?;
     if kind.is_custom() && meta::text(&object, "resourceVersion").is_empty() {
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            &0.into(),
-            "must be specified for an update",
-        );
+        let error = FieldError::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
         return Err(ApiError::invalid(kind, name, &[error]));
     }
     let object = to_stored(kind, object);
@@ -92,10 +88,7 @@ async fn update(
     let kind = &target.kind;
     let key = target.key(name);
     for _ in 0..ATTEMPTS {
-        let current = plane
-            .store
-            .get(&key)
-            .ok_or_else(|| ApiError::not_found(kind, name))?;
+        let current = plane.store.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
         let wanted = change(&current.value)?;
         let next = admit(plane, target, name, wanted, &current)?;
         match save(plane, &key, &current, next, dry_run).await {
@@ -122,37 +115,21 @@ pub async fn save(
         return Ok(Arc::clone(current));
     }
     if dry_run {
-        return Record::preview(next)
-            .map(Arc::new)
-            .map_err(|error| WriteError::Disk(error.to_string()));
+        return Record::preview(next).map(Arc::new).map_err(|error| WriteError::Disk(error.to_string()));
     }
     plane
         .store
-        .write(Write {
-            key: key.clone(),
-            expected: Some(current.revision),
-            guard: None,
-            value: next,
-            remove,
-        })
+        .write(Write { key: key.clone(), expected: Some(current.revision), guard: None, value: next, remove })
         .await
 }
 
 /// Whether an object that is being deleted has nothing left that holds it.
 pub fn is_gone(object: &Value) -> bool {
-    meta::is_deleting(object)
-        && meta::finalizers(object).is_empty()
-        && !builtin::namespaces::is_held(object)
+    meta::is_deleting(object) && meta::finalizers(object).is_empty() && !builtin::namespaces::is_held(object)
 }
 
 /// The rules of an update.
-fn admit(
-    plane: &Plane,
-    target: &Target,
-    name: &str,
-    mut next: Value,
-    current: &Record,
-) -> Result<Value, ApiError> {
+fn admit(plane: &Plane, target: &Target, name: &str, mut next: Value, current: &Record) -> Result<Value, ApiError> {
     let kind = &target.kind;
     let old = &current.value;
     check_preconditions(kind, name, &next, current)?;
@@ -181,21 +158,14 @@ fn admit(
     Ok(next)
 }
 
-fn check_preconditions(
-    kind: &Kind,
-    name: &str,
-    next: &Value,
-    current: &Record,
-) -> Result<(), ApiError> {
+fn check_preconditions(kind: &Kind, name: &str, next: &Value, current: &Record) -> Result<(), ApiError> {
     let uid = meta::text(next, "uid");
     let current_uid = meta::text(&current.value, "uid");
     if !uid.is_empty() && uid != current_uid {
         return Err(ApiError::conflict(
             kind,
             name,
-            &format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}"
-            ),
+            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}"),
         ));
     }
     let revision = meta::text(next, "resourceVersion");
@@ -211,23 +181,11 @@ fn count_generation(kind: &Kind, next: &mut Value, old: &Value) -> Result<(), Ap
     if !kind.is_custom() {
         return Ok(());
     }
-    let is_wanted = |(name, _): &(&String, &Value)| {
-        *name != "metadata" && !(kind.status_subresource && *name == "status")
-    };
-    let fields = |object: &Value| {
-        object
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(is_wanted)
-            .count()
-    };
-    let same = next
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(is_wanted)
-        .all(|(name, value)| old.get(name) == Some(value));
+    let is_wanted =
+        |(name, _): &(&String, &Value)| *name != "metadata" && !(kind.status_subresource && *name == "status");
+    let fields = |object: &Value| object.as_object().into_iter().flatten().filter(is_wanted).count();
+    let same =
+        next.as_object().into_iter().flatten().filter(is_wanted).all(|(name, value)| old.get(name) == Some(value));
     if !same || fields(next) != fields(old) {
         bump_generation(next)?;
     }

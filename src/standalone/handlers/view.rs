@@ -34,15 +34,8 @@ impl View {
     /// # Errors
     /// The client accepts nothing that is served.
     pub fn wanted(kind: &Arc<Kind>, headers: &HeaderMap, query: &Query) -> Result<Self, ApiError> {
-        let view = |form, yaml| Self {
-            kind: Arc::clone(kind),
-            form,
-            yaml,
-        };
-        let accept = headers
-            .get(header::ACCEPT)
-            .and_then(|accept| accept.to_str().ok())
-            .unwrap_or_default();
+        let view = |form, yaml| Self { kind: Arc::clone(kind), form, yaml };
+        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         if accept.is_empty() {
             return Ok(view(Form::Object, false));
         }
@@ -114,15 +107,9 @@ impl View {
     pub fn list(&self, records: &[Arc<Record>], metadata: &Value) -> Bytes {
         let (kind, version) = match self.form {
             Form::Object => (self.kind.list_kind.clone(), self.kind.api_version()),
-            Form::Partial => (
-                "PartialObjectMetadataList".to_owned(),
-                "meta.k8s.io/v1".to_owned(),
-            ),
+            Form::Partial => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
             Form::Table(include) => {
-                let rows: Vec<Value> = records
-                    .iter()
-                    .map(|record| self.row(&record.value, include))
-                    .collect();
+                let rows: Vec<Value> = records.iter().map(|record| self.row(&record.value, include)).collect();
                 let table = json!({
                     "kind": "Table",
                     "apiVersion": "meta.k8s.io/v1",
@@ -149,11 +136,7 @@ impl View {
     }
 
     pub fn respond(&self, code: StatusCode, json: Bytes, warnings: &[String]) -> Response {
-        let (media, body) = if self.yaml {
-            ("application/yaml", as_yaml(&json))
-        } else {
-            ("application/json", json)
-        };
+        let (media, body) = if self.yaml { ("application/yaml", as_yaml(&json)) } else { ("application/json", json) };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = code;
         let headers = response.headers_mut();

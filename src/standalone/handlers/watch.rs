@@ -28,19 +28,10 @@ const BOOKMARKS: Duration = Duration::from_secs(60);
 /// that clients do not all come back at once.
 const LASTS: u64 = 1800;
 
-pub fn watch(
-    plane: &Arc<Plane>,
-    target: &Target,
-    query: &Query,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+pub fn watch(plane: &Arc<Plane>, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, headers, query)?;
-    let selector = Selector::parse(
-        kind,
-        query.text("labelSelector"),
-        query.text("fieldSelector"),
-    )?;
+    let selector = Selector::parse(kind, query.text("labelSelector"), query.text("fieldSelector"))?;
     let lasts = match query.number("timeoutSeconds")? {
         None | Some(0) => LASTS + rand::rng().random_range(0..LASTS),
         Some(seconds) => seconds.min(24 * 3600),
@@ -48,19 +39,14 @@ pub fn watch(
     let bookmarks = query.flag("allowWatchBookmarks")?;
     let send_initial = query.flag("sendInitialEvents")?;
     if send_initial && query.text("resourceVersionMatch") != "NotOlderThan" {
-        return Err(ApiError::bad_request(
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
+        return Err(ApiError::bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
     }
     let asked = query.number("resourceVersion")?.unwrap_or_default();
     let current = plane.store.revision();
     if asked > current {
         return Err(ApiError::revision_too_large(asked, current));
     }
-    let newest = plane
-        .store
-        .follow(&kind.shelf)
-        .ok_or_else(ApiError::no_resource)?;
+    let newest = plane.store.follow(&kind.shelf).ok_or_else(ApiError::no_resource)?;
     let mut watcher = Watcher {
         plane: Arc::clone(plane),
         shelf: Arc::clone(&kind.shelf),
@@ -89,10 +75,7 @@ pub fn watch(
         Some((Ok::<_, std::convert::Infallible>(bytes), watcher))
     }));
     let mut response = Response::new(body);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
@@ -116,10 +99,7 @@ struct Watcher {
 impl Watcher {
     /// What there is, as if it had just been created.
     fn begin(&mut self, announce_end: bool) {
-        let snapshot = self
-            .plane
-            .store
-            .list(&self.shelf, self.namespace.as_deref());
+        let snapshot = self.plane.store.list(&self.shelf, self.namespace.as_deref());
         for (_, record) in &snapshot.objects {
             if self.selector.matches(&record.value) {
                 self.send("ADDED", record);
@@ -184,17 +164,10 @@ impl Watcher {
 
     /// What a change means for those who see only what the selector matches.
     fn send_change(&mut self, change: &Change) {
-        if self
-            .namespace
-            .as_ref()
-            .is_some_and(|namespace| *namespace != change.name.namespace)
-        {
+        if self.namespace.as_ref().is_some_and(|namespace| *namespace != change.name.namespace) {
             return;
         }
-        let seen_before = change
-            .before
-            .as_ref()
-            .is_some_and(|before| self.selector.matches(&before.value));
+        let seen_before = change.before.as_ref().is_some_and(|before| self.selector.matches(&before.value));
         let seen_now = !change.removed && self.selector.matches(&change.now.value);
         match (seen_before, seen_now) {
             (false, true) => self.send("ADDED", &change.now),

@@ -50,8 +50,7 @@ impl Rule {
         let text = |field: &str| json.get(field).and_then(Value::as_str);
         let source = text("rule").unwrap_or_default().trim().to_owned();
         let compile = |source: &str| {
-            ENV.compile(source)
-                .map_err(|error| format!("the rule {source:?} cannot be compiled: {error}"))
+            ENV.compile(source).map_err(|error| format!("the rule {source:?} cannot be compiled: {error}"))
         };
         let program = compile(&source)?;
         Ok(Self {
@@ -66,10 +65,7 @@ impl Rule {
                 Some("FieldValueDuplicate") => Reason::Duplicate,
                 _ => Reason::Invalid,
             },
-            field: text("fieldPath")
-                .unwrap_or_default()
-                .trim_start_matches('.')
-                .to_owned(),
+            field: text("fieldPath").unwrap_or_default().trim_start_matches('.').to_owned(),
             source,
         })
     }
@@ -84,9 +80,7 @@ impl Rule {
                 _ => None,
             })
             .filter(|text| !text.is_empty() && !text.contains('\n'));
-        computed
-            .or_else(|| self.message.clone())
-            .unwrap_or_else(|| format!("failed rule: {}", self.source))
+        computed.or_else(|| self.message.clone()).unwrap_or_else(|| format!("failed rule: {}", self.source))
     }
 
     fn error(&self, path: String, type_name: &str, detail: String) -> FieldError {
@@ -103,13 +97,7 @@ impl Rule {
 
 impl Schema {
     /// Evaluates the rules of this schema and of all below it.
-    pub(super) fn check_rules(
-        &self,
-        value: &Value,
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    pub(super) fn check_rules(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         if !self.has_rules || value.is_null() {
             return;
         }
@@ -143,13 +131,7 @@ impl Schema {
         }
     }
 
-    fn check_own_rules(
-        &self,
-        value: &Value,
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_own_rules(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let type_name = self.kind.map_or("", Type::name);
         let unchanged = old == Some(value);
         let mut root = Context::with_env(Arc::clone(&ENV));
@@ -166,10 +148,7 @@ impl Schema {
                     );
                 }
                 None if rule.optional_old => {
-                    context.add_variable_from_value(
-                        "oldSelf",
-                        cel::Value::Opaque(Arc::new(OptionalValue::none())),
-                    );
+                    context.add_variable_from_value("oldSelf", cel::Value::Opaque(Arc::new(OptionalValue::none())));
                 }
                 Some(old) => context.add_variable_from_value("oldSelf", self.to_cel(old)),
                 None => continue,
@@ -185,11 +164,7 @@ impl Schema {
             if unchanged && !rule.is_transition {
                 continue;
             }
-            let path = if rule.field.is_empty() {
-                path.to_owned()
-            } else {
-                child(path, &rule.field)
-            };
+            let path = if rule.field.is_empty() { path.to_owned() } else { child(path, &rule.field) };
             errors.push(rule.error(path, type_name, detail));
         }
     }
@@ -266,8 +241,5 @@ fn escaped(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
-    name.replace("__", "__underscores__")
-        .replace('.', "__dot__")
-        .replace('-', "__dash__")
-        .replace('/', "__slash__")
+    name.replace("__", "__underscores__").replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
 }

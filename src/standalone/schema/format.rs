@@ -13,13 +13,9 @@ pub fn string_fits(format: &str, text: &str) -> bool {
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
         "byte" => {
             use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD
-                .decode(text)
-                .is_ok()
+            base64::engine::general_purpose::STANDARD.decode(text).is_ok()
         }
-        "uri" => text
-            .parse::<http::Uri>()
-            .is_ok_and(|uri| uri.scheme().is_some()),
+        "uri" => text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
         _ => true,
     }
 }
@@ -32,16 +28,13 @@ fn duration_fits(text: &str) -> bool {
     }
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, tail) = rest.split_at(digits);
         if number.parse::<f64>().is_err() {
             return false;
         }
-        let Some(tail) = ["ns", "us", "µs", "ms", "s", "m", "h"]
-            .iter()
-            .find_map(|unit| match tail.strip_prefix(unit) {
+        let Some(tail) =
+            ["ns", "us", "µs", "ms", "s", "m", "h"].iter().find_map(|unit| match tail.strip_prefix(unit) {
                 Some(after) if !after.starts_with(|c: char| c.is_alphabetic()) => Some(after),
                 _ => None,
             })
@@ -56,9 +49,7 @@ fn duration_fits(text: &str) -> bool {
 /// Whether `number` is in the range of `format`.
 pub fn number_fits(format: &str, number: &Number) -> bool {
     match format {
-        "int32" => number
-            .as_i64()
-            .is_some_and(|number| i32::try_from(number).is_ok()),
+        "int32" => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
         "int64" => number.as_i64().is_some() || number.as_f64().is_some_and(|n| n.fract() == 0.0),
         _ => true,
     }

@@ -115,17 +115,10 @@ impl Schema {
     pub fn compile(json: &Value) -> Result<Self, String> {
         let Some(json) = json.as_object() else {
             // `true`: anything goes.
-            return Ok(Self {
-                preserve_unknown: true,
-                ..Self::default()
-            });
+            return Ok(Self { preserve_unknown: true, ..Self::default() });
         };
         let source = Source(json);
-        let kind = json
-            .get("type")
-            .and_then(Value::as_str)
-            .map(Type::parse)
-            .transpose()?;
+        let kind = json.get("type").and_then(Value::as_str).map(Type::parse).transpose()?;
         let additional = match json.get("additionalProperties") {
             Some(Value::Bool(false)) | None => None,
             Some(schema) => Some(Box::new(Self::compile(schema)?)),
@@ -145,9 +138,7 @@ impl Schema {
         let rules = source.rules()?;
         let has_rules = !rules.is_empty()
             || properties.values().any(|schema| schema.has_rules)
-            || additional
-                .as_ref()
-                .is_some_and(|schema: &Box<Self>| schema.has_rules)
+            || additional.as_ref().is_some_and(|schema: &Box<Self>| schema.has_rules)
             || items.as_ref().is_some_and(|schema| schema.has_rules);
         Ok(Self {
             kind,
@@ -180,11 +171,7 @@ impl Schema {
             one_of: source.schemas("oneOf")?,
             rules,
             has_rules,
-            not: json
-                .get("not")
-                .map(Self::compile)
-                .transpose()?
-                .map(Box::new),
+            not: json.get("not").map(Self::compile).transpose()?.map(Box::new),
         })
     }
 
@@ -195,17 +182,9 @@ impl Schema {
     pub fn compile_root(json: &Value, metadata: &Value) -> Result<Self, String> {
         let mut schema = Self::compile(json)?;
         for name in ["apiVersion", "kind"] {
-            schema.properties.insert(
-                name.to_owned(),
-                Self {
-                    kind: Some(Type::String),
-                    ..Self::default()
-                },
-            );
+            schema.properties.insert(name.to_owned(), Self { kind: Some(Type::String), ..Self::default() });
         }
-        schema
-            .properties
-            .insert("metadata".to_owned(), Self::compile(metadata)?);
+        schema.properties.insert("metadata".to_owned(), Self::compile(metadata)?);
         Ok(schema)
     }
 
@@ -222,9 +201,7 @@ impl Schema {
                     let Some(default) = &schema.default else {
                         continue;
                     };
-                    let missing = object
-                        .get(name)
-                        .is_none_or(|value| value.is_null() && !schema.nullable);
+                    let missing = object.get(name).is_none_or(|value| value.is_null() && !schema.nullable);
                     if missing {
                         object.insert(name.clone(), default.clone());
                     }
@@ -252,17 +229,11 @@ struct Source<'a>(&'a Map<String, Value>);
 
 impl Source<'_> {
     fn flag(&self, keyword: &str) -> bool {
-        self.0
-            .get(keyword)
-            .and_then(Value::as_bool)
-            .unwrap_or_default()
+        self.0.get(keyword).and_then(Value::as_bool).unwrap_or_default()
     }
 
     fn text(&self, keyword: &str) -> Option<String> {
-        self.0
-            .get(keyword)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
+        self.0.get(keyword).and_then(Value::as_str).map(str::to_owned)
     }
 
     fn texts(&self, keyword: &str) -> Vec<String> {
@@ -281,26 +252,12 @@ impl Source<'_> {
     }
 
     fn range(&self, least: &str, most: &str) -> Range<usize> {
-        let count = |keyword| {
-            self.0
-                .get(keyword)
-                .and_then(Value::as_u64)
-                .and_then(|count| usize::try_from(count).ok())
-        };
-        Range {
-            least: count(least),
-            most: count(most),
-        }
+        let count = |keyword| self.0.get(keyword).and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+        Range { least: count(least), most: count(most) }
     }
 
     fn schemas(&self, keyword: &str) -> Result<Vec<Schema>, String> {
-        self.0
-            .get(keyword)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .map(Schema::compile)
-            .collect()
+        self.0.get(keyword).and_then(Value::as_array).into_iter().flatten().map(Schema::compile).collect()
     }
 
     fn properties(&self) -> Result<BTreeMap<String, Schema>, String> {

@@ -41,7 +41,6 @@ impl Schema {
     }
 
     fn keeps(&self, name: &str) -> bool {
-        self.preserve_unknown
-            || (self.embedded_resource && matches!(name, "apiVersion" | "kind" | "metadata"))
+        self.preserve_unknown || (self.embedded_resource && matches!(name, "apiVersion" | "kind" | "metadata"))
     }
 }

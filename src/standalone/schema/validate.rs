@@ -96,13 +96,7 @@ impl Schema {
                     other => other.to_string(),
                 })
                 .collect();
-            errors.push(FieldError::new(
-                path,
-                Problem::NotSupported {
-                    value: shown(value),
-                    supported,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::NotSupported { value: shown(value), supported }));
         }
     }
 
@@ -122,13 +116,7 @@ impl Schema {
         if let Some(most) = self.properties_range.most
             && count > most
         {
-            errors.push(FieldError::new(
-                path,
-                Problem::TooMany {
-                    actual: count,
-                    most,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::TooMany { actual: count, most }));
         }
         if let Some(least) = self.properties_range.least
             && count < least
@@ -147,24 +135,12 @@ impl Schema {
         }
     }
 
-    fn check_array(
-        &self,
-        items: &[Value],
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_array(&self, items: &[Value], old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let count = items.len();
         if let Some(most) = self.items_range.most
             && count > most
         {
-            errors.push(FieldError::new(
-                path,
-                Problem::TooMany {
-                    actual: count,
-                    most,
-                },
-            ));
+            errors.push(FieldError::new(path, Problem::TooMany { actual: count, most }));
         }
         if let Some(least) = self.items_range.least
             && count < least
@@ -194,10 +170,7 @@ impl Schema {
                 ListKind::Atomic => return,
             };
             if seen.contains(&identity) {
-                errors.push(FieldError::new(
-                    format!("{path}[{index}]"),
-                    Problem::Duplicate(shown(&identity)),
-                ));
+                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(shown(&identity))));
             } else {
                 seen.push(identity);
             }
@@ -221,12 +194,7 @@ impl Schema {
 
     /// The item of the old list that `item` came from: known by its keys if the list is a map;
     /// Kubernetes does not correlate other lists.
-    pub(super) fn correlate<'a>(
-        &self,
-        old: Option<&'a Value>,
-        item: &Value,
-        index: usize,
-    ) -> Option<&'a Value> {
+    pub(super) fn correlate<'a>(&self, old: Option<&'a Value>, item: &Value, index: usize) -> Option<&'a Value> {
         let old = old?.as_array()?;
         match &self.list {
             ListKind::Map(keys) => {
@@ -271,11 +239,7 @@ impl Schema {
         };
         let bounds = &self.bounds;
         let mut refuse = |detail: String| {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                format!("{} should be {detail}", in_body(path)),
-            ));
+            errors.push(FieldError::invalid(path, value, format!("{} should be {detail}", in_body(path))));
         };
         if let Some(most) = bounds.most {
             if bounds.below_most && number >= most {
@@ -300,9 +264,7 @@ impl Schema {
             && !number_fits(format, number)
         {
             let kind = self.kind.map_or("", Type::name);
-            errors.push(whole_error(&format!(
-                "Checked value must be of type {kind} with format {format} in {path}"
-            )));
+            errors.push(whole_error(&format!("Checked value must be of type {kind} with format {format} in {path}")));
         }
     }
 
@@ -319,9 +281,7 @@ impl Schema {
         };
         let fits = |schema: &Schema| failures(schema).is_empty();
         if !self.any_of.is_empty() && !self.any_of.iter().any(fits) {
-            errors.push(whole_error(&format!(
-                "{path:?} must validate at least one schema (anyOf)"
-            )));
+            errors.push(whole_error(&format!("{path:?} must validate at least one schema (anyOf)")));
             errors.extend(closest(&self.any_of));
         }
         if !self.one_of.is_empty() {
@@ -331,28 +291,18 @@ impl Schema {
                 n => Some(format!("Found {n} valid alternatives")),
             };
             if let Some(found) = found {
-                errors.push(whole_error(&format!(
-                    "{path:?} must validate one and only one schema (oneOf). {found}"
-                )));
+                errors.push(whole_error(&format!("{path:?} must validate one and only one schema (oneOf). {found}")));
                 errors.extend(closest(&self.one_of));
             }
         }
         let broken: Vec<FieldError> = self.all_of.iter().flat_map(failures).collect();
         if !broken.is_empty() {
-            let none = if self.all_of.iter().any(fits) {
-                ""
-            } else {
-                ". None validated"
-            };
+            let none = if self.all_of.iter().any(fits) { "" } else { ". None validated" };
             errors.extend(broken);
-            errors.push(whole_error(&format!(
-                "{path:?} must validate all the schemas (allOf){none}"
-            )));
+            errors.push(whole_error(&format!("{path:?} must validate all the schemas (allOf){none}")));
         }
         if self.not.as_deref().is_some_and(fits) {
-            errors.push(whole_error(&format!(
-                "{path:?} must not validate the schema (not)"
-            )));
+            errors.push(whole_error(&format!("{path:?} must not validate the schema (not)")));
         }
     }
 }
@@ -361,10 +311,7 @@ impl Schema {
 fn hides_others(error: &FieldError) -> bool {
     matches!(
         error.problem,
-        Problem::Required(_)
-            | Problem::TypeInvalid { .. }
-            | Problem::TooLong(_)
-            | Problem::TooMany { .. }
+        Problem::Required(_) | Problem::TypeInvalid { .. } | Problem::TooLong(_) | Problem::TooMany { .. }
     )
 }
 
@@ -385,11 +332,7 @@ fn type_name(value: &Value) -> &'static str {
 }
 
 pub(super) fn child(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn in_body(path: &str) -> String {

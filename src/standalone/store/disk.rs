@@ -43,12 +43,7 @@ macro_rules! store_error {
         }
     )*};
 }
-store_error!(
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError
-);
+store_error!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
 /// One change of the file: an object's new bytes, or its removal.
 pub struct Entry<'a> {
@@ -78,9 +73,7 @@ impl Disk {
     pub fn revision(&self) -> Result<u64, DiskError> {
         let transaction = self.database.begin_read()?;
         let counters = transaction.open_table(COUNTERS)?;
-        Ok(counters
-            .get(REVISION)?
-            .map_or(FIRST, |revision| revision.value()))
+        Ok(counters.get(REVISION)?.map_or(FIRST, |revision| revision.value()))
     }
 
     pub fn load(&self, shelf: &str) -> Result<Vec<(Name, Value)>, DiskError> {
@@ -93,9 +86,8 @@ impl Disk {
             if of != shelf {
                 break;
             }
-            let value = serde_json::from_slice(json.value()).map_err(|error| {
-                DiskError::corrupt(format!("{shelf} {namespace}/{name}: {error}"))
-            })?;
+            let value = serde_json::from_slice(json.value())
+                .map_err(|error| DiskError::corrupt(format!("{shelf} {namespace}/{name}: {error}")))?;
             objects.push((Name::new(namespace, name), value));
         }
         Ok(objects)
@@ -113,9 +105,7 @@ impl Disk {
                     None => objects.remove(key)?,
                 };
             }
-            transaction
-                .open_table(COUNTERS)?
-                .insert(REVISION, revision)?;
+            transaction.open_table(COUNTERS)?.insert(REVISION, revision)?;
         }
         transaction.commit()?;
         Ok(())

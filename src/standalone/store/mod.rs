@@ -98,10 +98,7 @@ impl Store {
         prepare: impl Fn(&str, &mut Value),
     ) -> Result<Self, DiskError> {
         let disk = disk::Disk::open(file)?;
-        let mut state = State {
-            revision: disk.revision()?,
-            shelves: HashMap::new(),
-        };
+        let mut state = State { revision: disk.revision()?, shelves: HashMap::new() };
         for id in shelves {
             let mut objects = BTreeMap::new();
             for (name, json) in disk.load(&id)? {
@@ -109,18 +106,12 @@ impl Store {
                 prepare(&id, &mut value);
                 objects.insert(name, Arc::new(Record::new(value)?));
             }
-            state
-                .shelves
-                .insert(id, Shelf::new(objects, state.revision));
+            state.shelves.insert(id, Shelf::new(objects, state.revision));
         }
         let (announce, revision) = watch::channel(state.revision);
         let state = Arc::new(RwLock::new(state));
         let writer = Writer::start(disk, Arc::clone(&state), announce)?;
-        Ok(Self {
-            state,
-            writer,
-            revision,
-        })
+        Ok(Self { state, writer, revision })
     }
 
     pub fn revision(&self) -> u64 {
@@ -137,11 +128,7 @@ impl Store {
         let state = self.state.read();
         Snapshot {
             revision: state.revision,
-            objects: state
-                .shelves
-                .get(shelf)
-                .map(|shelf| shelf.list(namespace))
-                .unwrap_or_default(),
+            objects: state.shelves.get(shelf).map(|shelf| shelf.list(namespace)).unwrap_or_default(),
         }
     }
 
@@ -149,12 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// The history does not reach back that far.
-    pub fn list_at(
-        &self,
-        shelf: &str,
-        namespace: Option<&str>,
-        revision: u64,
-    ) -> Result<Snapshot, TooOld> {
+    pub fn list_at(&self, shelf: &str, namespace: Option<&str>, revision: u64) -> Result<Snapshot, TooOld> {
         let state = self.state.read();
         let objects = match state.shelves.get(shelf) {
             Some(shelf) => shelf.list_at(namespace, revision)?,
@@ -167,11 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// The history does not reach back that far.
-    pub fn changes_after(
-        &self,
-        shelf: &str,
-        revision: u64,
-    ) -> Result<(Vec<Arc<Change>>, u64), TooOld> {
+    pub fn changes_after(&self, shelf: &str, revision: u64) -> Result<(Vec<Arc<Change>>, u64), TooOld> {
         let state = self.state.read();
         let changes = match state.shelves.get(shelf) {
             Some(shelf) => shelf.changes_after(revision)?,
@@ -215,11 +193,7 @@ impl Record {
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| DiskError::corrupt("an object without a resource version"))?;
         let json = serde_json::to_vec(&value).map_err(DiskError::corrupt)?;
-        Ok(Self {
-            revision,
-            value,
-            json: json.into(),
-        })
+        Ok(Self { revision, value, json: json.into() })
     }
 
     /// An object as it would be, had it been written; it keeps the revision that it has, if any.
@@ -227,11 +201,7 @@ impl Record {
     /// # Errors
     /// It cannot be serialised.
     pub fn preview(value: Value) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            revision: 0,
-            json: serde_json::to_vec(&value)?.into(),
-            value,
-        })
+        Ok(Self { revision: 0, json: serde_json::to_vec(&value)?.into(), value })
     }
 
     /// The record of `value` at `revision`, which is written into its metadata.

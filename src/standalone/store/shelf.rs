@@ -20,10 +20,7 @@ pub struct Name {
 
 impl Name {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 
@@ -56,12 +53,7 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn new(objects: BTreeMap<Name, Arc<Record>>, revision: u64) -> Self {
-        Self {
-            objects,
-            history: VecDeque::new(),
-            floor: revision,
-            newest: watch::Sender::new(revision),
-        }
+        Self { objects, history: VecDeque::new(), floor: revision, newest: watch::Sender::new(revision) }
     }
 
     pub fn get(&self, name: &Name) -> Option<&Arc<Record>> {
@@ -77,11 +69,7 @@ impl Shelf {
     }
 
     /// What stood here at `revision`: today's objects with the later changes undone.
-    pub fn list_at(
-        &self,
-        namespace: Option<&str>,
-        revision: u64,
-    ) -> Result<Vec<(Name, Arc<Record>)>, TooOld> {
+    pub fn list_at(&self, namespace: Option<&str>, revision: u64) -> Result<Vec<(Name, Arc<Record>)>, TooOld> {
         let later = self.changes_after(revision)?;
         if later.is_empty() {
             return Ok(self.list(namespace));
@@ -101,14 +89,9 @@ impl Shelf {
 
     pub fn changes_after(&self, revision: u64) -> Result<Vec<Arc<Change>>, TooOld> {
         if revision < self.floor {
-            return Err(TooOld {
-                asked: revision,
-                oldest: self.floor,
-            });
+            return Err(TooOld { asked: revision, oldest: self.floor });
         }
-        let first = self
-            .history
-            .partition_point(|change| change.revision <= revision);
+        let first = self.history.partition_point(|change| change.revision <= revision);
         Ok(self.history.range(first..).cloned().collect())
     }
 
@@ -116,8 +99,7 @@ impl Shelf {
         if change.removed {
             self.objects.remove(&change.name);
         } else {
-            self.objects
-                .insert(change.name.clone(), Arc::clone(&change.now));
+            self.objects.insert(change.name.clone(), Arc::clone(&change.now));
         }
         let revision = change.revision;
         self.history.push_back(change);
@@ -130,10 +112,7 @@ impl Shelf {
     }
 }
 
-fn collect(
-    objects: &BTreeMap<Name, Arc<Record>>,
-    namespace: Option<&str>,
-) -> Vec<(Name, Arc<Record>)> {
+fn collect(objects: &BTreeMap<Name, Arc<Record>>, namespace: Option<&str>) -> Vec<(Name, Arc<Record>)> {
     let copy = |(name, record): (&Name, &Arc<Record>)| (name.clone(), Arc::clone(record));
     match namespace {
         None => objects.iter().map(copy).collect(),

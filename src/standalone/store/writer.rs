@@ -28,19 +28,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(
-        disk: Disk,
-        state: Arc<RwLock<State>>,
-        announce: watch::Sender<u64>,
-    ) -> Result<Self, DiskError> {
+    pub fn start(disk: Disk, state: Arc<RwLock<State>>, announce: watch::Sender<u64>) -> Result<Self, DiskError> {
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&disk, &state, &announce, &queue))?;
-        Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
 
     pub fn submit(&self, job: Job) -> Result<(), WriteError> {
@@ -116,23 +109,11 @@ fn stage(state: &RwLock<State>, jobs: impl Iterator<Item = Job>) -> (Vec<Staged>
     for Job { write, answer } in jobs {
         let look = |key: &Key| match overlay.get(key) {
             Some(newer) => newer.clone(),
-            None => state
-                .shelves
-                .get(&key.shelf)
-                .and_then(|shelf| shelf.get(&key.name))
-                .cloned(),
+            None => state.shelves.get(&key.shelf).and_then(|shelf| shelf.get(&key.name)).cloned(),
         };
-        let Write {
-            key,
-            expected,
-            guard,
-            value,
-            remove: removed,
-        } = write;
+        let Write { key, expected, guard, value, remove: removed } = write;
         let before = look(&key);
-        let guarded = guard.is_none_or(|(key, revision)| {
-            look(&key).is_some_and(|record| record.revision == revision)
-        });
+        let guarded = guard.is_none_or(|(key, revision)| look(&key).is_some_and(|record| record.revision == revision));
         if !guarded || before.as_ref().map(|record| record.revision) != expected {
             let _ = answer.send(Err(WriteError::Stale));
             continue;
@@ -147,17 +128,7 @@ fn stage(state: &RwLock<State>, jobs: impl Iterator<Item = Job>) -> (Vec<Staged>
         revision += 1;
         overlay.insert(key.clone(), (!removed).then(|| Arc::clone(&now)));
         let Key { shelf, name } = key;
-        staged.push(Staged {
-            shelf,
-            change: Arc::new(Change {
-                revision,
-                name,
-                before,
-                now,
-                removed,
-            }),
-            answer,
-        });
+        staged.push(Staged { shelf, change: Arc::new(Change { revision, name, before, now, removed }), answer });
     }
     (staged, revision)
 }
