@@ -87,6 +87,7 @@ async fn update(
 ) -> Result<Arc<Record>, ApiError> {
     let kind = &target.kind;
     let key = target.key(name);
+    let _turn = plane.turn(&key).await;
     for _ in 0..ATTEMPTS {
         let current = plane.store.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
         let wanted = change(&current.value)?;
