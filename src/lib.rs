@@ -2,6 +2,9 @@
 //!
 //! The map of the modules; dependencies point one way, and the I/O stays at the edges.
 
+pub mod api;
+pub mod controller;
 pub mod proxmox;
 pub mod simulator;
 pub mod standalone;
+pub mod telemetry;

@@ -4,23 +4,17 @@
 //! here, and there is no cost budget (the definitions are the administrator's own).
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use cel::objects::OptionalValue;
-use cel::{Context, Env, Program};
+use kube::core::cel::{
+    KubeCelExt,
+    cel::{self, Context, Program, objects::OptionalValue},
+};
 use serde_json::Value;
 
 use super::validate::child;
-use super::{ListKind, Schema, Type, functions};
+use super::{ListKind, Schema, Type};
 use crate::standalone::status::{FieldError, Problem};
-
-static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut env = Env::stdlib();
-    if let Err(error) = env.add_extension(cel::extensions::strings) {
-        tracing::error!(%error, "the rules cannot use the functions for strings");
-    }
-    Arc::new(env)
-});
 
 /// One rule of a schema.
 #[derive(Debug)]
@@ -50,7 +44,7 @@ impl Rule {
         let text = |field: &str| json.get(field).and_then(Value::as_str);
         let source = text("rule").unwrap_or_default().trim().to_owned();
         let compile = |source: &str| {
-            ENV.compile(source).map_err(|error| format!("the rule {source:?} cannot be compiled: {error}"))
+            Program::compile(source).map_err(|error| format!("the rule {source:?} cannot be compiled: {error}"))
         };
         let program = compile(&source)?;
         Ok(Self {
@@ -71,7 +65,7 @@ impl Rule {
     }
 
     /// The message for people; a failing `messageExpression` counts as none, as in Kubernetes.
-    fn explain(&self, context: &Context<'_, '_>) -> String {
+    fn explain(&self, context: &Context<'_>) -> String {
         let computed = self
             .message_expression
             .as_ref()
@@ -134,8 +128,7 @@ impl Schema {
     fn check_own_rules(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let type_name = self.kind.map_or("", Type::name);
         let unchanged = old == Some(value);
-        let mut root = Context::with_env(Arc::clone(&ENV));
-        functions::add(&mut root);
+        let mut root = Context::default().with_all();
         root.add_variable_from_value("self", self.to_cel(value));
         for rule in &self.rules {
             let mut context = root.new_inner_scope();

@@ -4,7 +4,6 @@
 
 mod cel;
 mod format;
-mod functions;
 mod prune;
 mod validate;
 

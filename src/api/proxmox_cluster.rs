@@ -1,0 +1,235 @@
+//! `ProxmoxCluster`: how to reach Proxmox, and what tenants may do there.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NameRef, VmidRange},
+    size::Size,
+};
+
+/// A Proxmox VE cluster behind one or several endpoints, or a set of stand-alone hosts: how to reach them, the order
+/// of their nodes, the templates for each operating system, and which namespaces may use them.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "cloudfaster.app",
+    version = "v1alpha1",
+    kind = "ProxmoxCluster",
+    shortname = "pxc",
+    category = "cloudfaster",
+    status = "ProxmoxClusterStatus",
+    derive = "PartialEq",
+    doc = "A Proxmox VE cluster, or a set of stand-alone hosts, on which ProxmoxVMs are made.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Nodes",
+        type_ = "string",
+        json_path = ".status.nodesReady",
+        description = "Nodes that answer, of those named"
+    ),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    )
+)]
+#[x_kube(validation = Rule::new("(has(self.endpoints) && size(self.endpoints) > 0) || self.nodes.all(n, has(n.endpoint))").message("name the cluster's endpoints, or give every node an endpoint of its own"))]
+#[serde(rename_all = "camelCase")]
+pub struct ProxmoxClusterSpec {
+    /// URLs of the Proxmox API, such as `https://10.0.0.1:8006`, each of a node of one and the same Proxmox cluster; the
+    /// next one is asked when one does not answer. Stand-alone hosts have an endpoint at their node instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 253), regex(pattern = "^https://[^/]+/?$")), extend("x-kubernetes-list-type" = "set"))]
+    pub endpoints: Vec<String>,
+    /// Where the credentials are.
+    pub credentials: Credentials,
+    /// How the servers' certificates are checked. Without it the system's certificate authorities decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The nodes on which machines may be made, in the order in which they are tried.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub nodes: Vec<Node>,
+    /// The template for each operating system. A node can override it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<Template>,
+    /// VMIDs for the machines of an operating system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub vmid_ranges: Vec<OsVmidRange>,
+    /// VMIDs for operating systems that have no range or whose range is used up.
+    #[serde(default = "default_fallback_range")]
+    pub fallback_vmid_range: VmidRange,
+    /// What is kept free on each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<Reserve>,
+    /// Who may make machines here. Nobody, if the list is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub tenants: Vec<Tenant>,
+}
+
+fn default_fallback_range() -> VmidRange {
+    VmidRange { from: 9000, to: 9999 }
+}
+
+/// Where the credentials for Proxmox are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// A Secret in the operator's namespace with the keys `tokenId` (`USER@REALM!NAME`) and `tokenSecret` of an API
+    /// token, or `username` (`USER@REALM`) and `password`.
+    pub secret_ref: NameRef,
+}
+
+/// How a server's certificate is checked; at most one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("[has(self.caBundle), has(self.fingerprints), has(self.insecureSkipVerify) && self.insecureSkipVerify].filter(x, x).size() <= 1").message("give at most one of caBundle, fingerprints and insecureSkipVerify"))]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// Certificates of the authorities to trust, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub ca_bundle: Option<String>,
+    /// SHA-256 fingerprints of the servers' certificates, as Proxmox shows them: `AB:CD:…`, 32 bytes. Each node of a
+    /// cluster has a certificate of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 95), regex(pattern = "^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")))]
+    pub fingerprints: Vec<String>,
+    /// Accept any certificate. Whoever is on the network path can then read the credentials; a condition warns of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_verify: Option<bool>,
+}
+
+/// A node on which machines may be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Name of the node in this list, unique.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Proxmox's own name of the node, where it differs: stand-alone hosts are often all called `pve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub proxmox_name: Option<String>,
+    /// URL of the Proxmox API of a stand-alone host. Nodes without it belong to the cluster behind `spec.endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = "^https://[^/]+/?$"))]
+    pub endpoint: Option<String>,
+    /// How the certificate of a stand-alone host is checked, where it differs from `spec.tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// No new machines on this node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
+    /// Templates of this node, where they differ from `spec.templates`: template ids differ from node to node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<Template>,
+}
+
+/// The template for an operating system, by VMID, by name or by tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("[has(self.vmid), has(self.name), has(self.tag)].filter(x, x).size() == 1").message("give exactly one of vmid, name and tag"))]
+#[serde(rename_all = "camelCase")]
+pub struct Template {
+    /// Name of the operating system, as machines ask for it: `UBUNTU24_SERVER`.
+    #[schemars(length(min = 1, max = 63))]
+    pub os: String,
+    /// VMID of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 999_999_999))]
+    pub vmid: Option<i64>,
+    /// Name of the template in Proxmox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// Tag that the template has and no other template of its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 127))]
+    pub tag: Option<String>,
+}
+
+/// VMIDs for the machines of an operating system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.from <= self.to").message("from must not be greater than to"))]
+#[serde(rename_all = "camelCase")]
+pub struct OsVmidRange {
+    /// Name of the operating system.
+    #[schemars(length(min = 1, max = 63))]
+    pub os: String,
+    /// First VMID of the range; Proxmox begins at 100.
+    #[schemars(range(min = 100, max = 999_999_999))]
+    pub from: i64,
+    /// Last VMID of the range, itself included.
+    #[schemars(range(min = 100, max = 999_999_999))]
+    pub to: i64,
+}
+
+/// What is kept free on each node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reserve {
+    /// Memory that no machine gets: `2Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+    /// Room kept free on the storage that a machine's disks go to: `20Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Size>,
+}
+
+/// A set of namespaces that may use the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// Labels of the namespaces. An empty selector means every namespace; one namespace is selected by its label
+    /// `kubernetes.io/metadata.name`.
+    pub namespace_selector: LabelSelector,
+}
+
+/// What was observed of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxmoxClusterStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready`, `Reconciling` and `Stalled`, and `TLSVerified`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Proxmox VE's version, of the first endpoint that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Nodes that are online, of those named: `4/5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_ready: Option<String>,
+    /// Each node, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What was observed of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Name of the node, as in the spec.
+    pub name: String,
+    /// Whether the node is online.
+    pub online: bool,
+    /// Operating systems for which a template was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
+    /// Why the node cannot be used, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When `online` or `message` last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}

@@ -1,0 +1,134 @@
+//! From the spec and its Secret to the sites of an inventory.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    api::proxmox_cluster::{ProxmoxClusterSpec, Tls},
+    proxmox::{
+        client::{Client, Credentials, Endpoint, SecretString, Settings, Timeouts, Trust},
+        inventory::{Node, Site},
+        plan::Reason,
+    },
+};
+
+/// Why a cluster cannot be connected to.
+pub enum Problem {
+    /// It may come by itself.
+    Wait(Reason),
+    /// Somebody has to change something.
+    Stall(Reason),
+}
+
+impl Problem {
+    /// What it is.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Wait(reason) | Self::Stall(reason) => reason.clone(),
+        }
+    }
+}
+
+fn invalid(field: &str, error: impl std::fmt::Display) -> Problem {
+    Problem::Stall(Reason::new("InvalidSpec", format!("{field}: {error}")))
+}
+
+/// Tells whether the settings are those that an inventory runs with. No secret can be read from it.
+pub fn fingerprint(spec: &ProxmoxClusterSpec, secret: &Secret) -> String {
+    let connection = (&spec.endpoints, &spec.tls, &spec.nodes);
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(&connection).unwrap_or_default());
+    hash.update(serde_json::to_vec(&secret.data).unwrap_or_default());
+    hex::encode(hash.finalize())
+}
+
+/// The sites: the cluster behind the endpoints, and each stand-alone host.
+pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret) -> Result<Vec<Site>, Problem> {
+    let credentials = credentials(secret)?;
+    let mut sites = Vec::new();
+    let mut members = Vec::new();
+    for (index, node) in spec.nodes.iter().enumerate() {
+        let described = Node {
+            name: node.name.clone(),
+            proxmox_name: node.proxmox_name.clone().unwrap_or_else(|| node.name.clone()),
+        };
+        let Some(endpoint) = &node.endpoint else {
+            members.push(described);
+            continue;
+        };
+        let field = format!("spec.nodes[{index}]");
+        let endpoint: Endpoint = endpoint.parse().map_err(|error| invalid(&format!("{field}.endpoint"), error))?;
+        let tls = node.tls.as_ref().or(spec.tls.as_ref());
+        let client = client(vec![endpoint], &credentials, tls, &field)?;
+        sites.push(Site { client, nodes: vec![described], stand_alone: true });
+    }
+    if !members.is_empty() {
+        let endpoints: Vec<Endpoint> = spec
+            .endpoints
+            .iter()
+            .enumerate()
+            .map(|(index, endpoint)| {
+                endpoint.parse().map_err(|error| invalid(&format!("spec.endpoints[{index}]"), error))
+            })
+            .collect::<Result<_, _>>()?;
+        let client = client(endpoints, &credentials, spec.tls.as_ref(), "spec")?;
+        sites.insert(0, Site { client, nodes: members, stand_alone: false });
+    }
+    Ok(sites)
+}
+
+fn client(
+    endpoints: Vec<Endpoint>,
+    credentials: &Credentials,
+    tls: Option<&Tls>,
+    field: &str,
+) -> Result<Arc<Client>, Problem> {
+    let settings = Settings {
+        endpoints,
+        credentials: credentials.clone(),
+        trust: trust(tls, field)?,
+        timeouts: Timeouts::default(),
+    };
+    Client::new(settings).map(Arc::new).map_err(|error| invalid(&format!("{field}.tls"), error))
+}
+
+fn trust(tls: Option<&Tls>, field: &str) -> Result<Trust, Problem> {
+    let Some(Tls { ca_bundle, fingerprints, insecure_skip_verify }) = tls else { return Ok(Trust::System) };
+    if *insecure_skip_verify == Some(true) {
+        return Ok(Trust::Insecure);
+    }
+    if !fingerprints.is_empty() {
+        let parsed = fingerprints.iter().map(|fingerprint| {
+            fingerprint.parse().map_err(|error| invalid(&format!("{field}.tls.fingerprints"), error))
+        });
+        return Ok(Trust::Fingerprints(parsed.collect::<Result<_, _>>()?));
+    }
+    Ok(ca_bundle.clone().map_or(Trust::System, Trust::Bundle))
+}
+
+fn credentials(secret: &Secret) -> Result<Credentials, Problem> {
+    let texts: BTreeMap<&str, String> = secret
+        .data
+        .iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.as_str(), String::from_utf8(value.0.clone()).ok()?.trim().to_owned())))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let get = |key: &str| texts.get(key).cloned();
+    match (get("tokenId"), get("tokenSecret"), get("username"), get("password")) {
+        (Some(id), Some(secret), ..) => Ok(Credentials::Token { id, secret: SecretString::from(secret) }),
+        (_, _, Some(user), Some(password)) => {
+            Ok(Credentials::Password { user, password: SecretString::from(password) })
+        }
+        _ => Err(Problem::Wait(Reason::new(
+            "InvalidSecret",
+            format!(
+                "spec.credentials.secretRef: Secret {} needs the keys tokenId and tokenSecret, or username and password",
+                secret.name_any()
+            ),
+        ))),
+    }
+}

@@ -1,0 +1,97 @@
+//! Makes the one change that a step asks for.
+
+use crate::{
+    controller::fleet::{Fleet, Route},
+    proxmox::{
+        client::{CloneRequest, ConfigChange, Destroy, Error},
+        plan::{Action, Place, Task, TaskAction},
+        wire::Upid,
+    },
+};
+
+/// Makes the change. The task that it started, if it started one.
+///
+/// # Errors
+/// Proxmox's refusal, or what the connection met; whether it happened, the error knows.
+pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> {
+    let gone = |node: &str| Error::Settings(format!("the ProxmoxCluster does not name the node {node} any more"));
+    let route = |place: &Place| fleet.route(&place.node).ok_or_else(|| gone(&place.node));
+    let started = |place: &Place, action: TaskAction, upid: Upid| Some(Task { upid, node: place.node.clone(), action });
+    Ok(match action {
+        Action::Clone { place, template, name: machine, description } => {
+            let Route { client, name } = route(place)?;
+            let request = CloneRequest {
+                new_id: place.vmid,
+                name: machine.clone(),
+                description: description.clone(),
+                full: true,
+                ..CloneRequest::default()
+            };
+            started(place, TaskAction::Clone, client.clone_vm(name, *template, &request).await?)
+        }
+        Action::Configure { place, set, digest } => {
+            let change = ConfigChange { set: set.clone(), digest: digest.clone(), ..ConfigChange::default() };
+            configure(route(place)?, place, change).await?;
+            None
+        }
+        Action::Tag { place, tags } => {
+            let set = vec![("tags".to_owned(), tags.clone())];
+            let change = ConfigChange { set, ..ConfigChange::default() };
+            configure(route(place)?, place, change).await?;
+            None
+        }
+        Action::Resize { place, disk, bytes } => {
+            let Route { client, name } = route(place)?;
+            started(place, TaskAction::Resize, client.resize(name, place.vmid, disk, *bytes).await?)
+        }
+        Action::Start(place) => {
+            let Route { client, name } = route(place)?;
+            started(place, TaskAction::Start, client.start(name, place.vmid).await?)
+        }
+        Action::Stop(place) => {
+            let Route { client, name } = route(place)?;
+            started(place, TaskAction::Stop, client.stop(name, place.vmid, false).await?)
+        }
+        Action::Destroy(place) => {
+            let Route { client, name } = route(place)?;
+            // Unreferenced disks by name could be another cluster's, on a shared storage.
+            let what = Destroy { purge: true, unreferenced_disks: false };
+            started(place, TaskAction::Destroy, client.destroy(name, place.vmid, what).await?)
+        }
+        Action::FreeVolume { place, volume } => {
+            let Route { client, name } = route(place)?;
+            client.delete_volume(name, volume).await?.and_then(|upid| started(place, TaskAction::FreeVolume, upid))
+        }
+        Action::StopTask(task) => {
+            let Route { client, .. } = fleet.route(&task.node).ok_or_else(|| gone(&task.node))?;
+            client.stop_task(&task.upid).await?;
+            Some(task.clone())
+        }
+    })
+}
+
+/// A refused change is not atomic: what it left pending is read and reverted.
+async fn configure(route: &Route, place: &Place, change: ConfigChange) -> Result<(), Error> {
+    let Route { client, name } = route;
+    let error = match client.update_config(name, place.vmid, &change).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    if error.api().is_some_and(|refusal| !refusal.is_auth() && !refusal.is_digest_mismatch())
+        && let Ok(pending) = client.vm_pending(name, place.vmid).await
+    {
+        let ours = |key: &str| change.set.iter().any(|(set, _)| set == key);
+        let revert: Vec<String> = pending
+            .iter()
+            .filter(|value| value.is_pending() && ours(&value.key))
+            .map(|value| value.key.clone())
+            .collect();
+        if !revert.is_empty() {
+            let undo = ConfigChange { revert, ..ConfigChange::default() };
+            if let Err(error) = client.update_config(name, place.vmid, &undo).await {
+                tracing::warn!(vmid = place.vmid, node = place.node, %error, "a refused change stays pending");
+            }
+        }
+    }
+    Err(error)
+}

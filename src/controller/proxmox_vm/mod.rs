@@ -1,0 +1,382 @@
+//! Reconciles `ProxmoxVM`: resolve, observe, plan, act, report.
+
+mod act;
+mod convert;
+mod observe;
+mod report;
+mod resolve;
+
+pub use convert::to_second;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::{
+        events::{Event, EventType},
+        reflector::ObjectRef,
+    },
+};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use self::{
+    observe::Sightings,
+    report::Report,
+    resolve::{Resolved, World},
+};
+use super::{
+    Shared,
+    ledger::{Entry, Outdated},
+    run::{Next, Reconciler},
+    status,
+};
+use crate::{
+    api::{FINALIZER, ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
+    proxmox::{
+        outcome,
+        plan::{self, Action, Claim, Desired, Observed, Recorded, Stage, Step},
+    },
+};
+
+/// Looks and records of one reconcile, at most: a plan that asks for more has lost its way.
+const MOST_STEPS: usize = 256;
+/// How often a waiting object looks by itself, should no event come.
+const WAITING: Duration = Duration::from_secs(20);
+/// How often the progress of a task is read.
+const TASK_RUNNING: Duration = Duration::from_secs(2);
+/// How soon a dependency that does not exist is looked for again: Secrets are not watched.
+const DEPENDENCY: Duration = Duration::from_secs(5);
+/// How long a stalled object rests, should nobody touch it.
+const STALLED: Duration = Duration::from_secs(300);
+/// How soon the guest agent is asked again for addresses.
+const AGENT: Duration = Duration::from_secs(20);
+
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kubernetes cannot be asked.
+    #[error("Kubernetes: {}", describe(.0))]
+    Kubernetes(#[from] kube::Error),
+    /// The plan does not come to an end.
+    #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
+    Endless(String),
+}
+
+/// An API error's own sentence; its `Display` holds debug text.
+fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Reconciles `ProxmoxVM`s.
+pub struct MachineReconciler {
+    shared: Arc<Shared>,
+    /// Uids of the objects whose tag Proxmox refused: it is best effort.
+    tag_refused: Mutex<HashSet<String>>,
+}
+
+/// Reads what all objects have recorded, before the first of them is reconciled.
+///
+/// # Errors
+/// When the objects cannot be listed.
+pub async fn fill_ledger(shared: &Shared) -> Result<(), kube::Error> {
+    let api = Api::<DeserializeGuard<ProxmoxVM>>::all(shared.client.clone());
+    for object in api.list(&ListParams::default()).await? {
+        if let Ok(vm) = object.0
+            && let Ok(recorded) = convert::recorded(&vm.status.clone().unwrap_or_default())
+        {
+            shared.ledger.note(&vm.uid().unwrap_or_default(), entry(&vm, &recorded));
+        }
+    }
+    Ok(())
+}
+
+/// What an object holds.
+fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
+    let machine = recorded.intent.as_ref().map(|intent| Claim {
+        place: intent.place.clone(),
+        memory: vm.spec.memory.bytes().unsigned_abs(),
+        // A machine that runs has its disk, and the storage's own figure counts it.
+        disk: match intent.stage {
+            Stage::Creating => vm.spec.disk.size.bytes().unsigned_abs(),
+            Stage::Starting | Stage::Established | Stage::Abandoning => 0,
+        },
+    });
+    Entry {
+        cluster: vm.spec.cluster_ref.name.clone(),
+        object: ObjectRef::from_obj(vm),
+        machine,
+        task: recorded.task.as_ref().map(|task| task.upid.to_string()),
+        others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
+    }
+}
+
+impl Reconciler for MachineReconciler {
+    type Kind = ProxmoxVM;
+    type Error = Error;
+
+    async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
+        let done = match resolve::resolve(&self.shared, vm).await? {
+            Resolved::Nothing => Ok(Next::Event),
+            Resolved::Waiting(reason) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
+            Resolved::Stalled(reason) => self.held_up(vm, Step::Stall(reason), STALLED).await,
+            Resolved::World(world) => self.advance(vm.clone(), *world).await,
+        };
+        match done {
+            // Somebody wrote in between: everything is read anew.
+            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
+                Ok(Next::After(Duration::from_millis(100)))
+            }
+            done => done,
+        }
+    }
+
+    fn forget(&self, name: &ObjectRef<ProxmoxVM>) {
+        self.shared.ledger.forget(name);
+    }
+}
+
+impl MachineReconciler {
+    /// A reconciler of `ProxmoxVM`s.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, tag_refused: Mutex::default() }
+    }
+
+    /// Takes steps until something must be awaited.
+    async fn advance(&self, vm: ProxmoxVM, world: World) -> Result<Next, Error> {
+        let mut walk = Walk { vm, world, sightings: Sightings::default() };
+        let mut last = String::new();
+        for _ in 0..MOST_STEPS {
+            let (step, version) = self.plan(&walk);
+            last = format!("{step:?}");
+            if let Some(next) = self.take(&mut walk, step, version).await? {
+                return Ok(next);
+            }
+        }
+        Err(Error::Endless(last))
+    }
+
+    /// The next step, and the version of what is known of the other objects.
+    fn plan(&self, walk: &Walk) -> (Step, u64) {
+        let World { owner, desired, recorded, fleet } = &walk.world;
+        let (others, version) = self.shared.ledger.claims(&fleet.name, &owner.uid);
+        let snapshot = fleet.inventory.snapshot();
+        let Sightings { machines, volumes, tasks } = &walk.sightings;
+        let observed = Observed {
+            snapshot: &snapshot,
+            others: &others,
+            machines,
+            volumes,
+            tasks,
+            tag_refused: self.tag_refused.lock().contains(&owner.uid),
+        };
+        (plan::plan(desired, owner, recorded, &observed, Timestamp::now()), version)
+    }
+
+    /// Takes a step; when to come back, if nothing more can be done now.
+    async fn take(&self, walk: &mut Walk, step: Step, version: u64) -> Result<Option<Next>, Error> {
+        Ok(match step {
+            Step::Look(look) => {
+                let fleet = walk.world.fleet.clone();
+                walk.sightings.look(&fleet, &fleet.inventory.snapshot(), look).await;
+                None
+            }
+            Step::Record(ref recorded) => {
+                let recorded = (**recorded).clone();
+                self.record(walk, &step, recorded, version).await?;
+                None
+            }
+            Step::Act(ref action) => self.perform(walk, &step, action).await?,
+            Step::Retry(ref recorded, _) => {
+                let recorded = (**recorded).clone();
+                self.record(walk, &step, recorded, version).await?;
+                Some(Next::Backoff)
+            }
+            Step::Wait(_) => {
+                self.report(walk, &step, None).await?;
+                Some(Next::After(if walk.world.recorded.task.is_some() { TASK_RUNNING } else { WAITING }))
+            }
+            Step::Stall(_) => {
+                self.report(walk, &step, None).await?;
+                Some(Next::After(STALLED))
+            }
+            Step::Rest { .. } => Some(self.rest(walk, &step).await?),
+            Step::Release => {
+                self.release(&walk.vm).await?;
+                Some(Next::Event)
+            }
+        })
+    }
+
+    /// Writes down what is recorded from now on. Nothing outside changes before this is stored.
+    async fn record(&self, walk: &mut Walk, step: &Step, recorded: Recorded, version: u64) -> Result<(), Error> {
+        let uid = walk.world.owner.uid.clone();
+        if recorded.intent != walk.world.recorded.intent && walk.world.recorded.intent.is_none() {
+            // Two objects that chose at the same time must not have chosen the same.
+            if let Err(Outdated) = self.shared.ledger.claim(&uid, entry(&walk.vm, &recorded), version) {
+                return Ok(());
+            }
+        }
+        if recorded.intent.is_some() {
+            self.hold(walk).await?;
+        }
+        let moved_on = recorded.intent != walk.world.recorded.intent || recorded.task != walk.world.recorded.task;
+        walk.world.recorded = recorded;
+        self.report(walk, step, None).await?;
+        self.shared.ledger.note(&uid, entry(&walk.vm, &walk.world.recorded));
+        if moved_on {
+            walk.sightings = Sightings::default();
+        }
+        Ok(())
+    }
+
+    /// Makes the change, and writes down the task that it started.
+    async fn perform(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
+        self.report(walk, step, None).await?;
+        let fleet = walk.world.fleet.clone();
+        fleet.inventory.hurry();
+        let done = act::act(&fleet, action).await;
+        walk.sightings = Sightings::default();
+        match done {
+            Ok(Some(task)) => {
+                walk.world.recorded.task = Some(task);
+                self.report(walk, step, None).await?;
+                self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
+                Ok(Some(Next::After(TASK_RUNNING)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if matches!(action, Action::Tag { .. }) => {
+                tracing::info!(%error, "Proxmox refuses the tag; the machine goes without");
+                self.tag_refused.lock().insert(walk.world.owner.uid.clone());
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::info!(%error, ?action, "a call failed");
+                let gone = matches!(walk.world.desired, Desired::Gone);
+                let outcome = outcome::of_call(action, &error);
+                let next = plan::failed_action(gone, &walk.world.recorded, action, outcome);
+                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner.uid);
+                Box::pin(self.take(walk, next, version)).await
+            }
+        }
+    }
+
+    /// The machine is as desired; what is left is to learn its addresses.
+    async fn rest(&self, walk: &mut Walk, step: &Step) -> Result<Next, Error> {
+        let place = walk.world.recorded.intent.as_ref().map(|intent| intent.place.clone());
+        let has_agent = walk.sightings.machines.values().any(observe::has_agent);
+        let known = walk.vm.status.as_ref().is_some_and(|status| !status.ip_addresses.is_empty());
+        let addresses = match place {
+            Some(place) if has_agent => observe::addresses(&walk.world.fleet, &place).await,
+            _ => None,
+        };
+        let told = addresses.as_ref().is_some_and(|addresses| !addresses.is_empty());
+        self.report(walk, step, addresses).await?;
+        Ok(if has_agent && !known && !told { Next::After(AGENT) } else { Next::Event })
+    }
+
+    /// Something that the object refers to is not there, or it is refused: the status says so.
+    async fn held_up(&self, vm: &ProxmoxVM, step: Step, pause: Duration) -> Result<Next, Error> {
+        let recorded = convert::recorded(&vm.status.clone().unwrap_or_default()).unwrap_or_default();
+        let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
+        self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
+        Ok(Next::After(pause))
+    }
+
+    async fn report(&self, walk: &mut Walk, step: &Step, addresses: Option<Vec<String>>) -> Result<(), Error> {
+        let cloned = walk.sightings.cloned();
+        let report = Report { recorded: &walk.world.recorded, step, cloned, addresses };
+        let status = report::status(&walk.vm, &report, Timestamp::now());
+        if let Some(written) = self.write(&walk.vm, status).await? {
+            walk.vm = written;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, vm: &ProxmoxVM, status: ProxmoxVMStatus) -> Result<Option<ProxmoxVM>, Error> {
+        let api = self.api(vm);
+        let after = ProxmoxVM { status: Some(status), ..vm.clone() };
+        let written = status::replace(&api, vm, &after).await?;
+        if let Some(written) = &written {
+            self.tell(vm, written).await;
+        }
+        let version = written.as_ref().unwrap_or(vm).resource_version().unwrap_or_default();
+        self.shared.machines.wrote(&ObjectRef::from_obj(vm), &version);
+        Ok(written)
+    }
+
+    /// An event for each change of state that a person would want to know of.
+    async fn tell(&self, before: &ProxmoxVM, after: &ProxmoxVM) {
+        let (Some(old), Some(new)) = (&before.status, &after.status) else { return };
+        if old.phase == new.phase {
+            return;
+        }
+        let Some(phase) = new.phase else { return };
+        let ready = new.conditions.iter().find(|condition| condition.type_ == crate::api::conditions::READY);
+        let event = Event {
+            type_: if phase.is_trouble() { EventType::Warning } else { EventType::Normal },
+            reason: ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone()),
+            note: new.message.clone(),
+            action: format!("{phase:?}"),
+            secondary: None,
+        };
+        if let Err(error) = self.shared.recorder.publish(&event, &after.object_ref(&())).await {
+            tracing::debug!(error = describe(&error), "an event was not recorded");
+        }
+    }
+
+    /// From here on there may be something outside: the object is held until nothing of it is left.
+    async fn hold(&self, walk: &mut Walk) -> Result<(), Error> {
+        if walk.vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+            return Ok(());
+        }
+        let mut finalizers = walk.vm.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": walk.vm.resource_version()}});
+        walk.vm = self.patch(&walk.vm, &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Nothing is left: the finalizer goes, by a patch that tests what it removes.
+    async fn release(&self, vm: &ProxmoxVM) -> Result<(), Error> {
+        let Some(index) = vm.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
+        let path = format!("/metadata/finalizers/{index}");
+        let patch: json_patch::Patch = serde_json::from_value(json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": vm.resource_version()},
+            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "remove", "path": path},
+        ]))
+        .map_err(kube::Error::SerdeError)?;
+        match self.patch(vm, &Patch::Json::<()>(patch)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn patch<P: serde::Serialize + std::fmt::Debug>(
+        &self,
+        vm: &ProxmoxVM,
+        patch: &Patch<P>,
+    ) -> Result<ProxmoxVM, Error> {
+        Ok(self.api(vm).patch(&vm.name_any(), &PatchParams::default(), patch).await?)
+    }
+
+    fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {
+        Api::namespaced(self.shared.client.clone(), &vm.namespace().unwrap_or_default())
+    }
+}
+
+/// An object on its way through a reconcile.
+struct Walk {
+    /// As it was last read or written.
+    vm: ProxmoxVM,
+    world: World,
+    sightings: Sightings,
+}

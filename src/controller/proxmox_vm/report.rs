@@ -1,0 +1,166 @@
+//! What the status says of a step: a pure function of what was there, what is recorded and what was decided.
+
+use jiff::Timestamp;
+
+use super::convert;
+use crate::{
+    api::{
+        conditions::{self, Verdict},
+        proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
+    },
+    proxmox::plan::{Action, Reason, Recorded, Stage, Step, TaskAction},
+};
+
+/// Whether changes wait for a reboot.
+pub const REBOOT_REQUIRED: &str = "RebootRequired";
+
+/// What there is to report.
+pub struct Report<'a> {
+    /// What is recorded now.
+    pub recorded: &'a Recorded,
+    /// What was decided.
+    pub step: &'a Step,
+    /// How much of the running clone is done, in percent.
+    pub cloned: Option<u8>,
+    /// Addresses that the guest agent told, if it was asked.
+    pub addresses: Option<Vec<String>>,
+}
+
+/// The status after a step.
+pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMStatus {
+    let Report { recorded, step, cloned, addresses } = report;
+    let generation = vm.metadata.generation.unwrap_or_default();
+    let deleting = vm.metadata.deletion_timestamp.is_some();
+    let mut status = vm.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    convert::write(recorded, &mut status);
+    if recorded.intent.is_none() {
+        status.ip_addresses.clear();
+    }
+    if let Some(addresses) = addresses {
+        status.ip_addresses.clone_from(addresses);
+    }
+
+    let phase = phase(recorded, step, deleting);
+    status.progress = if deleting { status.progress } else { Some(progress(&status, recorded, step, *cloned)) };
+    status.phase = Some(phase);
+    let (verdict, reason) = verdict(recorded, step, phase);
+    status.message = Some(reason.message.clone());
+    conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);
+    if let Step::Rest { reboot_required } = step {
+        set_reboot_required(&mut status, reboot_required, generation, now);
+    }
+    status
+}
+
+fn phase(recorded: &Recorded, step: &Step, deleting: bool) -> Phase {
+    match step {
+        Step::Stall(_) => Phase::Stalled,
+        _ if deleting => Phase::Deleting,
+        _ => match &recorded.intent {
+            None => Phase::Pending,
+            Some(intent) => match intent.stage {
+                Stage::Abandoning => Phase::CleaningUp,
+                Stage::Starting => Phase::Starting,
+                Stage::Established if matches!(step, Step::Rest { .. }) => Phase::Running,
+                Stage::Established if matches!(step, Step::Act(Action::Start(_))) => Phase::Stopped,
+                Stage::Established => Phase::Running,
+                Stage::Creating => match step {
+                    Step::Act(Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. }) => {
+                        Phase::Configuring
+                    }
+                    _ if recorded.task.as_ref().is_some_and(|task| task.action == TaskAction::Resize) => {
+                        Phase::Configuring
+                    }
+                    _ => Phase::Cloning,
+                },
+            },
+        },
+    }
+}
+
+/// In tens: 10 when a place is chosen, up to 60 by the clone's own figure, then configured, grown, started.
+fn progress(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
+    let before = status.progress.unwrap_or(0);
+    let Some(intent) = &recorded.intent else { return 0 };
+    match intent.stage {
+        Stage::Established => 100,
+        Stage::Starting => 90,
+        Stage::Abandoning => 0,
+        Stage::Creating => {
+            let floor = match (step, &recorded.task) {
+                (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => 70,
+                (Step::Act(Action::Resize { .. }), _) => 80,
+                (_, Some(task)) if task.action == TaskAction::Resize => 80,
+                (_, Some(task)) if task.action == TaskAction::Clone => {
+                    let tens = i64::from(cloned.unwrap_or(0)) / 20;
+                    tens.saturating_mul(10).saturating_add(10)
+                }
+                _ => 10,
+            };
+            // The same attempt never goes back.
+            if status.intent.as_ref().is_some_and(|known| known.attempt == intent.attempt) {
+                floor.max(before)
+            } else {
+                floor
+            }
+        }
+    }
+}
+
+fn verdict(recorded: &Recorded, step: &Step, phase: Phase) -> (Verdict, Reason) {
+    match step {
+        Step::Rest { reboot_required } if reboot_required.is_empty() => {
+            let message = match &recorded.intent {
+                Some(intent) => format!("runs on {} as VM {}", intent.place.node, intent.place.vmid),
+                None => "runs".to_owned(),
+            };
+            (Verdict::Ready, Reason::new("Running", message))
+        }
+        Step::Rest { reboot_required } => {
+            let message = format!("runs; {} will change at the next reboot", reboot_required.join(", "));
+            (Verdict::Ready, Reason::new("Running", message))
+        }
+        Step::Stall(reason) => (Verdict::Stalled, reason.clone()),
+        Step::Wait(reason) | Step::Retry(_, reason) => (Verdict::Reconciling, reason.clone()),
+        Step::Act(action) => (Verdict::Reconciling, doing(action)),
+        Step::Record(_) | Step::Look(_) | Step::Release => {
+            let message = match &recorded.intent {
+                Some(intent) => format!("on {} as VM {}", intent.place.node, intent.place.vmid),
+                None => String::new(),
+            };
+            (Verdict::Reconciling, Reason::new(&format!("{phase:?}"), message))
+        }
+    }
+}
+
+fn doing(action: &Action) -> Reason {
+    match action {
+        Action::Clone { place, template, .. } => {
+            Reason::new("Cloning", format!("cloning template {template} to VM {} on {}", place.vmid, place.node))
+        }
+        Action::Configure { place, .. } | Action::Tag { place, .. } => {
+            Reason::new("Configuring", format!("configuring VM {} on {}", place.vmid, place.node))
+        }
+        Action::Resize { place, disk, .. } => {
+            Reason::new("Resizing", format!("growing {disk} of VM {} on {}", place.vmid, place.node))
+        }
+        Action::Start(place) => Reason::new("Starting", format!("starting VM {} on {}", place.vmid, place.node)),
+        Action::Stop(place) => Reason::new("Stopping", format!("stopping VM {} on {}", place.vmid, place.node)),
+        Action::Destroy(place) => Reason::new("Destroying", format!("removing VM {} from {}", place.vmid, place.node)),
+        Action::FreeVolume { place, volume } => {
+            Reason::new("Destroying", format!("removing volume {volume} from {}", place.node))
+        }
+        Action::StopTask(task) => Reason::new("Stopping", format!("stopping the clone on {}", task.node)),
+    }
+}
+
+fn set_reboot_required(status: &mut ProxmoxVMStatus, keys: &[String], generation: i64, now: Timestamp) {
+    if keys.is_empty() {
+        conditions::remove_condition(&mut status.conditions, REBOOT_REQUIRED);
+        return;
+    }
+    let message = format!("{} will change at the next reboot of the machine", keys.join(", "));
+    let condition = conditions::condition(REBOOT_REQUIRED, "True", "PendingChanges", &message, generation, now);
+    conditions::set_condition(&mut status.conditions, condition);
+}

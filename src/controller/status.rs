@@ -1,0 +1,43 @@
+//! Writing status: only when it changed, and only over the version that it was computed from.
+
+use kube::{Api, Resource, api::PostParams};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// Replaces the status of an object, unless it says the same already, times aside.
+///
+/// The object carries the `resourceVersion` that the status was computed from; if somebody wrote in between, it is a
+/// conflict, and the caller begins anew.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn replace<K>(api: &Api<K>, before: &K, after: &K) -> Result<Option<K>, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+{
+    let same = match (serde_json::to_value(before), serde_json::to_value(after)) {
+        (Ok(before), Ok(after)) => timeless(before) == timeless(after),
+        _ => false,
+    };
+    if same {
+        return Ok(None);
+    }
+    let name = after.meta().name.as_deref().unwrap_or_default();
+    api.replace_status(name, &PostParams::default(), after).await.map(Some)
+}
+
+/// Without the times that say when something was noticed.
+fn timeless(mut value: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.remove("lastTransitionTime");
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    strip(&mut value);
+    value
+}

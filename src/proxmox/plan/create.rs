@@ -1,0 +1,150 @@
+//! From an intent to a machine that may be started.
+
+use super::{
+    Action, AttemptOutcome, Context, Intent, Leftover, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
+    Stage, Step, config,
+    whose::{Whose, claimants, whose},
+};
+use crate::proxmox::{identity, inventory::Reach};
+
+impl Context<'_> {
+    /// The next step of a machine that never ran.
+    pub(super) fn create(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
+        if let Some(step) = self.await_task(intent)? {
+            return Ok(step);
+        }
+        let place = &intent.place;
+        match self.sight(place)? {
+            Sight::Unknown(why) => Ok(self.node_lost(intent, why)),
+            Sight::Absent => self.clone_template(spec, intent),
+            Sight::Present(machine) => match whose(self.owner, place, &machine.config) {
+                Whose::Foreign => Ok(self.vmid_taken(intent)),
+                Whose::Undecided => self.unfinished_clone(intent),
+                Whose::Ours if machine.config.lock() == Some("clone") => self.unfinished_clone(intent),
+                Whose::Ours => Ok(self.configure(spec, intent, machine)),
+            },
+        }
+    }
+
+    fn clone_template(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
+        let place = &intent.place;
+        // A status from an older backup may speak of an attempt that is long over.
+        match self.other_claims(Some(place)).as_slice() {
+            [] => {}
+            [elsewhere] => return self.take_over(elsewhere),
+            places => return Ok(Step::Stall(claimants(places))),
+        }
+        if self.is_elsewhere(place) {
+            return Ok(self.vmid_taken(intent));
+        }
+        let Some(template) = intent.template else {
+            let reason = Reason::new("Disappeared", "the machine that was found by its marks disappeared");
+            return Ok(self.record(|recorded| recorded.end_intent(AttemptOutcome::Skipped, reason, self.now)));
+        };
+        Ok(Step::Act(Action::Clone {
+            place: place.clone(),
+            template,
+            name: spec.name.clone(),
+            description: identity::compose("", &self.owner.mark(place.vmid)),
+        }))
+    }
+
+    /// Everything is set before the first boot: the config, the size of the disk, then the start is written down.
+    fn configure(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
+        let place = &intent.place;
+        if let Some(blocked) = self.blocked(place, machine) {
+            return blocked;
+        }
+        if machine.power != Power::Stopped {
+            return self.record_intent(intent, |intent| intent.stage = Stage::Starting);
+        }
+        self.change(spec, intent, machine).unwrap_or_else(|| {
+            // Never sent before it is written down: from here on the machine may have run.
+            self.record_intent(intent, |intent| intent.stage = Stage::Starting)
+        })
+    }
+
+    /// The next change of the config or the disk, if one is due.
+    pub(super) fn change(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
+        let place = &intent.place;
+        let config = &machine.config;
+        let set = config::differences(spec, self.owner, place, intent.stage, config);
+        if !set.is_empty() {
+            let digest = config.digest().map(str::to_owned);
+            return Some(Step::Act(Action::Configure { place: place.clone(), set, digest }));
+        }
+        if let Some((disk, size)) = config.boot_disk().zip(config.boot_disk_size())
+            && size < spec.disk_bytes
+        {
+            let (place, disk) = (place.clone(), disk.to_owned());
+            return Some(Step::Act(Action::Resize { place, disk, bytes: spec.disk_bytes }));
+        }
+        match config::missing_tag(config) {
+            Some(tags) if intent.stage == Stage::Creating && !self.observed.tag_refused => {
+                Some(Step::Act(Action::Tag { place: place.clone(), tags }))
+            }
+            _ => None,
+        }
+    }
+
+    /// What keeps the machine from being changed.
+    pub(super) fn blocked(&self, place: &Place, machine: &Machine) -> Option<Step> {
+        if machine.config.is_template() {
+            let message = format!("VM {} on {} was made a template; make a new machine", place.vmid, place.node);
+            return Some(Step::Stall(Reason::new("BecameTemplate", message)));
+        }
+        let lock = machine.config.lock()?;
+        Some(Step::Wait(Reason::new(
+            "Locked",
+            format!("VM {} on {} is locked ({lock}); waiting until that has ended", place.vmid, place.node),
+        )))
+    }
+
+    /// A clone that is not finished: it is awaited while a clone of its template runs, and given up when none does.
+    pub(super) fn unfinished_clone(&self, intent: &Intent) -> Planned {
+        let place = &intent.place;
+        match self.running_clones(intent) {
+            0 => Ok(self.leave_behind(
+                intent,
+                Reason::new("CloneKilled", format!("the clone to VM {} ended without cleaning up", place.vmid)),
+                format!("VM {} on {} is locked by a clone that no longer runs", place.vmid, place.node),
+                Some(format!("qm unlock {0} && qm destroy {0} --purge", place.vmid)),
+            )),
+            _ => Ok(Step::Wait(Reason::new("Cloning", format!("VM {} on {} is being cloned", place.vmid, place.node)))),
+        }
+    }
+
+    /// The node of a machine that never ran cannot be asked: it is left behind when the node is really gone.
+    pub(super) fn node_lost(&self, intent: &Intent, why: &str) -> Step {
+        let place = &intent.place;
+        let node = &place.node;
+        let gone = match self.node(node) {
+            Some(state) => state.reach == Reach::Offline || self.long_unreachable(node),
+            None => false,
+        };
+        if !gone {
+            return Step::Wait(Reason::new("NodeUnreachable", format!("{node} cannot be asked: {why}")));
+        }
+        self.leave_behind(
+            intent,
+            Reason::new("NodeLost", format!("{node} was lost: {why}")),
+            format!("{node} cannot be asked whether VM {} is there", place.vmid),
+            None,
+        )
+    }
+
+    /// The attempt ends, and what it left joins the leftovers.
+    pub(super) fn leave_behind(&self, intent: &Intent, reason: Reason, why: String, command: Option<String>) -> Step {
+        let place = intent.place.clone();
+        self.record(|recorded| {
+            recorded.leftovers.push(Leftover { place, reason: why, command, since: self.now });
+            recorded.end_intent(AttemptOutcome::Failed, reason, self.now);
+        })
+    }
+
+    /// Somebody else has the VMID: another one is chosen, on the same node.
+    pub(super) fn vmid_taken(&self, intent: &Intent) -> Step {
+        let reason = Reason::new("VmidTaken", format!("VMID {} was taken by somebody else", intent.place.vmid));
+        self.record(|recorded| recorded.end_intent(AttemptOutcome::Skipped, reason, self.now))
+    }
+}

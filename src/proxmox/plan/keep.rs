@@ -1,0 +1,115 @@
+//! A machine that was started: first to its rest, then kept there.
+
+use super::{
+    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
+    Stage, Step, config,
+    whose::{Whose, whose},
+};
+
+impl Context<'_> {
+    /// The next step of a machine whose start was posted.
+    pub(super) fn keep(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
+        if let Some(step) = self.await_task(intent)? {
+            return Ok(step);
+        }
+        let place = &intent.place;
+        match self.sight(place)? {
+            Sight::Unknown(why) => Ok(Step::Wait(Reason::new(
+                "NodeUnreachable",
+                format!("{} cannot be asked about VM {}: {why}", place.node, place.vmid),
+            ))),
+            Sight::Absent => self.missing(intent),
+            Sight::Present(machine) => match whose(self.owner, place, &machine.config) {
+                Whose::Foreign => Ok(Step::Stall(self.not_ours(place))),
+                Whose::Undecided => Ok(Step::Wait(Reason::new(
+                    "Locked",
+                    format!("VM {} on {} is being made or removed by somebody else", place.vmid, place.node),
+                ))),
+                Whose::Ours => Ok(self.run(spec, intent, machine)),
+            },
+        }
+    }
+
+    fn run(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
+        let place = &intent.place;
+        let due = match self.change(spec, intent, machine) {
+            None if machine.power == Power::Stopped => Some(Step::Act(Action::Start(place.clone()))),
+            due => due,
+        };
+        if let Some(step) = due {
+            return self.blocked(place, machine).unwrap_or(step);
+        }
+        if machine.power == Power::Paused {
+            let message = format!("VM {} on {} was paused by somebody; resume it", place.vmid, place.node);
+            return Step::Wait(Reason::new("Paused", message));
+        }
+        if intent.stage == Stage::Starting {
+            return self.record(|recorded| {
+                if let Some(intent) = &mut recorded.intent {
+                    intent.stage = Stage::Established;
+                    intent.retries = 0;
+                }
+                recorded.push_attempt(Attempt {
+                    node: place.node.clone(),
+                    vmid: Some(place.vmid),
+                    outcome: AttemptOutcome::Succeeded,
+                    reason: Reason::new("Running", format!("VM {} runs on {}", place.vmid, place.node)),
+                    time: self.now,
+                });
+            });
+        }
+        Step::Rest { reboot_required: config::held_back(&machine.config, &machine.current) }
+    }
+
+    /// The node says that it has no such machine: it moved, or nobody has it.
+    fn missing(&self, intent: &Intent) -> Planned {
+        let place = &intent.place;
+        for other in self.siblings(&place.node) {
+            let other = Place { node: other, vmid: place.vmid };
+            match self.sight(&other)? {
+                Sight::Absent => {}
+                Sight::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
+                    return Ok(self.record_intent(intent, |intent| intent.place = other));
+                }
+                Sight::Present(_) => {}
+                Sight::Unknown(why) => {
+                    return Ok(Step::Wait(Reason::new(
+                        "NodeUnreachable",
+                        format!(
+                            "VM {} is not on {}, and {} cannot be asked: {why}",
+                            place.vmid, place.node, other.node
+                        ),
+                    )));
+                }
+            }
+        }
+        Ok(match intent.stage {
+            Stage::Established => Step::Stall(Reason::new(
+                "Missing",
+                format!(
+                    "VM {} is on no node any more; it is not made anew by itself. Restore it from a backup under this VMID, \
+                     or delete this object",
+                    place.vmid
+                ),
+            )),
+            Stage::Creating | Stage::Starting | Stage::Abandoning => self.record_intent(intent, |intent| {
+                intent.stage = Stage::Abandoning;
+                intent.reason = Some(Reason::new("Disappeared", "the machine disappeared before it was ready"));
+            }),
+        })
+    }
+
+    /// Both marks are gone, so it is not ours to touch.
+    pub(super) fn not_ours(&self, place: &Place) -> Reason {
+        Reason::new(
+            "NotOurs",
+            format!(
+                "VM {} on {} carries no mark of this object and is not touched. If it is this object's machine, put this line \
+                 into its notes: {}",
+                place.vmid,
+                place.node,
+                self.owner.mark(place.vmid).line()
+            ),
+        )
+    }
+}

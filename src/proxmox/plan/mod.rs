@@ -1,0 +1,137 @@
+//! What to do next, as a pure function of what is desired, recorded and observed.
+//!
+//! No I/O, no clock, no `async`: everything that can go wrong is decided here, so that tables and an exhaustive
+//! exploration can test it.
+
+mod config;
+mod create;
+mod keep;
+mod model;
+mod place;
+mod remove;
+mod sites;
+mod tasks;
+mod whose;
+
+use jiff::Timestamp;
+
+pub use model::*;
+pub use tasks::failed_action;
+
+use crate::proxmox::inventory::{NodeState, Snapshot};
+
+/// How many attempts are kept.
+const ATTEMPTS_KEPT: usize = 20;
+
+/// How often a call that failed is tried again on the same node before the next node's turn comes.
+const RETRIES_PER_NODE: i64 = 5;
+
+/// The next step of an object.
+///
+/// Steps that look or record are answered at once, with the plan asked again; a step that acts makes one change.
+pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Observed<'_>, now: Timestamp) -> Step {
+    let context = Context { owner, recorded, observed, now };
+    let step = match desired {
+        _ if recorded.lost => context.recover_from_marks(),
+        Desired::Gone => context.remove_everything(),
+        Desired::Running { machine, fleet } => match &recorded.intent {
+            None => context.choose_place(machine, fleet),
+            Some(intent) => match intent.stage {
+                Stage::Creating => context.create(machine, intent),
+                Stage::Starting | Stage::Established => context.keep(machine, intent),
+                Stage::Abandoning => context.remove_attempt(intent, Removal::FailedAttempt),
+            },
+        },
+    };
+    let step = flatten(step);
+    match step {
+        // Nothing else to do now: the time to look whether something that was left behind can go.
+        Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
+            if recorded.task.is_none() && !matches!(desired, Desired::Gone) =>
+        {
+            flatten(context.remove_leftovers(Removal::FailedAttempt).map(|removal| removal.unwrap_or(step)))
+        }
+        step => step,
+    }
+}
+
+/// Parts of the plan answer early with `Err`, where something must be looked at first.
+type Planned<T = Step> = Result<T, Step>;
+
+fn flatten(step: Planned) -> Step {
+    step.unwrap_or_else(|early| early)
+}
+
+/// Why something is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removal {
+    /// The attempt failed; it never ran.
+    FailedAttempt,
+    /// The object is deleted, whatever state its machine is in.
+    Deletion,
+}
+
+/// What every part of the plan reads.
+struct Context<'a> {
+    owner: &'a Owner,
+    recorded: &'a Recorded,
+    observed: &'a Observed<'a>,
+    now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    fn snapshot(&self) -> &'a Snapshot {
+        self.observed.snapshot
+    }
+
+    fn node(&self, name: &str) -> Option<&'a NodeState> {
+        self.snapshot().node(name)
+    }
+
+    /// The machine at a place, or the look that it takes.
+    fn sight(&self, place: &Place) -> Planned<&'a Sight> {
+        self.observed.machines.get(place).ok_or_else(|| Step::Look(Look::Machine(place.clone())))
+    }
+
+    /// The volumes of a place, or the look that it takes.
+    fn volumes(&self, place: &Place) -> Planned<&'a Volumes> {
+        self.observed.volumes.get(place).ok_or_else(|| Step::Look(Look::Volumes(place.clone())))
+    }
+
+    /// The record with a change.
+    fn record(&self, change: impl FnOnce(&mut Recorded)) -> Step {
+        Step::Record(Box::new(self.recorded.with(change)))
+    }
+
+    /// The record with a change of the intent.
+    fn record_intent(&self, intent: &Intent, change: impl FnOnce(&mut Intent)) -> Step {
+        let mut intent = intent.clone();
+        change(&mut intent);
+        self.record(|recorded| recorded.intent = Some(intent))
+    }
+}
+
+impl Recorded {
+    /// The record with a change.
+    pub fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut next = self.clone();
+        change(&mut next);
+        next
+    }
+
+    /// Adds an attempt, and keeps the last ones.
+    fn push_attempt(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+        let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        self.attempts.drain(..surplus);
+    }
+
+    /// The intent ends, and why.
+    fn end_intent(&mut self, outcome: AttemptOutcome, reason: Reason, now: Timestamp) {
+        self.task = None;
+        if let Some(intent) = self.intent.take() {
+            let Place { node, vmid } = intent.place;
+            self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Which node takes a new machine, and under which VMID.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason, Recorded, Stage,
+    Step, TemplateRef, Volumes, sites::Template, whose::claimants,
+};
+use crate::proxmox::{
+    inventory::{NodeState, Reach},
+    wire::Vmid,
+};
+
+/// The first wait after every node that could take a machine has failed.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+/// The longest wait.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a node can take a machine.
+enum Verdict<'a> {
+    /// From this template.
+    Eligible(Template<'a>),
+    /// Not now.
+    Skip(Reason),
+    /// The inventory has not read enough yet to tell.
+    NotYetKnown,
+}
+
+impl Context<'_> {
+    /// Chooses node, template and VMID, and writes them down.
+    pub(super) fn choose_place(&self, spec: &MachineSpec, fleet: &Fleet) -> Planned {
+        if let Some(stall) = self.strangers_of_our_name() {
+            return Ok(stall);
+        }
+        match self.other_claims(None).as_slice() {
+            [] => {}
+            [place] => return self.take_over(place),
+            places => return Ok(Step::Stall(claimants(places))),
+        }
+        if !fleet.nodes.iter().any(|node| node.templates.contains_key(&spec.os)) {
+            return Ok(Step::Stall(unknown_os(spec, fleet)));
+        }
+        let mut skipped = Vec::new();
+        let mut eligible = Vec::new();
+        for node in &fleet.nodes {
+            match self.judge(spec, fleet, node) {
+                Verdict::Eligible(template) => eligible.push((self.failures(&node.name), node, template)),
+                Verdict::Skip(reason) => skipped.push((node.name.clone(), reason)),
+                Verdict::NotYetKnown => {
+                    let reason = Reason::new("ReadingInventory", format!("reading what {} has", node.name));
+                    return Ok(Step::Wait(reason));
+                }
+            }
+        }
+        let order = |name: &String| fleet.nodes.iter().position(|node| node.name == *name);
+        // The sort is stable: among nodes that failed equally often, the order of the list decides.
+        eligible.sort_by_key(|(failures, ..)| *failures);
+        while let Some((failures, node, template)) = eligible.first() {
+            if let Some(until) = self.pause_after(*failures)
+                && until > self.now
+            {
+                return Ok(self.note_skipped(skipped, |_| {}).unwrap_or_else(|| Step::Wait(self.all_failed(until))));
+            }
+            match self.free_vmid(spec, fleet, node, *template)? {
+                Ok(vmid) => {
+                    let intent = Intent {
+                        place: Place { node: node.name.clone(), vmid },
+                        template: Some(template.vmid),
+                        attempt: self.recorded.attempts_total.saturating_add(1),
+                        stage: Stage::Creating,
+                        reason: None,
+                        retries: 0,
+                        since: self.now,
+                    };
+                    let chosen = order(&node.name);
+                    skipped.retain(|(name, _)| order(name) < chosen);
+                    return Ok(self.with_skipped(skipped, |recorded| {
+                        recorded.attempts_total = intent.attempt;
+                        recorded.intent = Some(intent);
+                    }));
+                }
+                Err(reason) => {
+                    skipped.push((node.name.clone(), reason));
+                    eligible.remove(0);
+                }
+            }
+        }
+        skipped.sort_by_key(|(name, _)| order(name));
+        let reasons: Vec<_> = skipped.iter().map(|(node, reason)| format!("{node}: {}", reason.message)).collect();
+        let waiting = Reason::new("NoNodeAvailable", format!("no node can take the machine; {}", reasons.join("; ")));
+        Ok(self.note_skipped(skipped, |_| {}).unwrap_or(Step::Wait(waiting)))
+    }
+
+    /// A machine that carries our name and another uid belongs to an object that was here before: a restored namespace.
+    fn strangers_of_our_name(&self) -> Option<Step> {
+        let owner = self.owner;
+        let claim = self
+            .claims_of_name()
+            .into_iter()
+            .find(|claim| claim.mark.uid != owner.uid && claim.mark.vmid == claim.vmid)?;
+        Some(Step::Stall(Reason::new(
+            "NameTaken",
+            format!(
+                "VM {} on {} belongs to an earlier object of this name (uid {}); it is not touched, and no second one is \
+                 made. Remove that machine, or the mark in its notes",
+                claim.vmid, claim.proxmox_node, claim.mark.uid
+            ),
+        )))
+    }
+
+    /// Whether a node can take the machine.
+    fn judge(&self, spec: &MachineSpec, fleet: &Fleet, node: &FleetNode) -> Verdict<'_> {
+        let skip = |word: &str, message: String| Verdict::Skip(Reason::new(word, message));
+        if node.cordoned {
+            return skip("Cordoned", "cordoned".into());
+        }
+        let Some(state) = self.node(&node.name) else {
+            return skip("NodeUnreachable", "not asked yet".into());
+        };
+        match &state.reach {
+            Reach::Online => {}
+            Reach::Offline => return skip("NodeOffline", "offline".into()),
+            Reach::Unknown(why) => return skip("NodeUnreachable", why.clone()),
+        }
+        if !self.is_quorate(&node.name) {
+            return skip("NoQuorum", "its cluster has no quorum".into());
+        }
+        let Some(wanted) = node.templates.get(&spec.os) else {
+            return skip("NoTemplate", format!("no template for {}", spec.os));
+        };
+        let template = match self.find_template(&node.name, wanted) {
+            Ok(Some(template)) => template,
+            Ok(None) => return Verdict::NotYetKnown,
+            Err(why) => return skip("NoTemplate", why),
+        };
+        match self.shortage(spec, fleet, node, state, template) {
+            Some(reason) => Verdict::Skip(reason),
+            None => Verdict::Eligible(template),
+        }
+    }
+
+    /// The one template that is meant; `Ok(None)` while its config has not been read.
+    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Option<Template<'_>>, String> {
+        let snapshot = self.snapshot();
+        let vmids: Vec<Vmid> = snapshot
+            .templates(node)
+            .filter(|(vmid, entry)| match wanted {
+                TemplateRef::Vmid(id) => vmid == id,
+                TemplateRef::Name(name) => entry.exact_name() == Some(name),
+                TemplateRef::Tag(tag) => entry.tags.contains(tag),
+            })
+            .map(|(vmid, _)| vmid)
+            .collect();
+        let what = match wanted {
+            TemplateRef::Vmid(vmid) => format!("template with VMID {vmid}"),
+            TemplateRef::Name(name) => format!("template named {name}"),
+            TemplateRef::Tag(tag) => format!("template with the tag {tag}"),
+        };
+        match vmids.as_slice() {
+            [] => Err(format!("no {what}")),
+            [vmid] => Ok(self.template(node, *vmid)),
+            several => Err(format!("more than one {what}: {several:?}")),
+        }
+    }
+
+    /// What the node lacks for this machine.
+    fn shortage(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        state: &NodeState,
+        template: Template<'_>,
+    ) -> Option<Reason> {
+        if spec.cloud_init.is_some() && !template.has_cloudinit {
+            return Some(Reason::new(
+                "NoCloudInitDrive",
+                format!("template {} has no cloud-init drive, which spec.cloudInit needs", template.vmid),
+            ));
+        }
+        let Some(storage) = template.storage else {
+            return Some(Reason::new("NoTemplate", format!("template {} has no boot disk", template.vmid)));
+        };
+        if template.disk_bytes > spec.disk_bytes {
+            return Some(Reason::new(
+                "DiskTooSmall",
+                format!(
+                    "the disk of template {} has {}, more than spec.disk.size",
+                    template.vmid,
+                    gib(template.disk_bytes)
+                ),
+            ));
+        }
+        if u64::from(spec.cores) > u64::from(state.cpus) {
+            return Some(Reason::new(
+                "NotEnoughCpus",
+                format!("has {} CPUs, {} are asked for", state.cpus, spec.cores),
+            ));
+        }
+        let memory = self.free_memory(&node.name, state).saturating_sub(fleet.reserve_memory);
+        let needed = spec.memory_mib.saturating_mul(1 << 20);
+        if needed > memory {
+            return Some(Reason::new(
+                "NotEnoughMemory",
+                format!("{} of memory free, {} asked for", gib(memory), gib(needed)),
+            ));
+        }
+        let Some(room) = state.storages.iter().find(|candidate| candidate.name == storage && candidate.active) else {
+            return Some(Reason::new("StorageOffline", format!("storage {storage} is not available")));
+        };
+        self.lack_of_storage(spec, fleet, node, storage, room.avail)
+    }
+
+    /// Whether the disk does not fit beside those that are being made.
+    fn lack_of_storage(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        storage: &str,
+        available: u64,
+    ) -> Option<Reason> {
+        let claims = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
+        let in_flight: u64 = claims.map(|claim| claim.disk).sum();
+        let room = available.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
+        (spec.disk_bytes > room).then(|| {
+            Reason::new(
+                "NotEnoughStorage",
+                format!("{} free on {storage}, {} asked for", gib(room), gib(spec.disk_bytes)),
+            )
+        })
+    }
+
+    /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
+    /// machines may take counts, and so does what is being made and does not show yet.
+    fn free_memory(&self, node: &str, state: &NodeState) -> u64 {
+        let claims: Vec<_> = self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
+        let mut promised: u64 = 0;
+        for (vmid, entry) in self.machines_on(node) {
+            let claimed = claims.iter().find(|claim| claim.place.vmid == vmid).map_or(0, |claim| claim.memory);
+            promised = promised.saturating_add(entry.max_memory.max(claimed));
+        }
+        for claim in claims {
+            if self.machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
+                promised = promised.saturating_add(claim.memory);
+            }
+        }
+        state.max_memory.saturating_sub(state.used_memory.max(promised))
+    }
+
+    /// The first VMID of the ranges that nobody has, and under which no volume is left; or why the node will not do.
+    fn free_vmid(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        template: Template<'_>,
+    ) -> Planned<Result<Vmid, Reason>> {
+        let mine: BTreeSet<Vmid> = self
+            .recorded
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.vmid)
+            .chain(self.recorded.leftovers.iter().map(|leftover| leftover.place.vmid))
+            .collect();
+        let ranges = fleet.ranges.get(&spec.os).into_iter().chain(std::iter::once(&fleet.fallback));
+        for vmid in ranges.flat_map(|(from, to)| *from..=*to) {
+            if mine.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
+                continue;
+            }
+            let stored = match self.volumes(&Place { node: node.name.clone(), vmid })? {
+                Volumes::Known(stored) => stored,
+                Volumes::Unknown(why) => return Ok(Err(Reason::new("StorageUnknown", why.clone()))),
+            };
+            // The node itself knows better than the list how much can be written.
+            if let Some((storage, available)) = template.storage.and_then(|name| stored.available.get_key_value(name))
+                && let Some(reason) = self.lack_of_storage(spec, fleet, node, storage, *available)
+            {
+                return Ok(Err(reason));
+            }
+            if stored.volumes.is_empty() {
+                return Ok(Ok(vmid));
+            }
+        }
+        Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.os))))
+    }
+
+    /// How often attempts on a node have failed.
+    fn failures(&self, node: &str) -> u32 {
+        let failed = self.failed_attempts().filter(|attempt| attempt.node == node).count();
+        u32::try_from(failed).unwrap_or(u32::MAX)
+    }
+
+    fn failed_attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.recorded.attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Failed)
+    }
+
+    /// When the next attempt may begin, if every node that could take it has failed so many times.
+    fn pause_after(&self, failures: u32) -> Option<Timestamp> {
+        let doublings = failures.checked_sub(1)?;
+        let last = self.failed_attempts().map(|attempt| attempt.time).max()?;
+        let pause = FIRST_PAUSE.saturating_mul(2_i32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+        last.checked_add(pause).ok()
+    }
+
+    fn all_failed(&self, until: Timestamp) -> Reason {
+        let mut last: Vec<&Attempt> = Vec::new();
+        for attempt in self.failed_attempts() {
+            last.retain(|other| other.node != attempt.node);
+            last.push(attempt);
+        }
+        let reasons: Vec<_> =
+            last.iter().map(|attempt| format!("{}: {}", attempt.node, attempt.reason.message)).collect();
+        Reason::new(
+            "AllNodesFailed",
+            format!("every node failed; the next attempt is at {until:.0}. {}", reasons.join("; ")),
+        )
+    }
+
+    /// The record with the nodes that were skipped, where that is news.
+    fn note_skipped(&self, skipped: Vec<(String, Reason)>, change: impl FnOnce(&mut Recorded)) -> Option<Step> {
+        let step = self.with_skipped(skipped, change);
+        match &step {
+            Step::Record(next) if **next == *self.recorded => None,
+            _ => Some(step),
+        }
+    }
+
+    fn with_skipped(&self, skipped: Vec<(String, Reason)>, change: impl FnOnce(&mut Recorded)) -> Step {
+        self.record(|recorded| {
+            for (node, reason) in skipped {
+                let last = recorded.attempts.iter().rev().find(|attempt| attempt.node == node);
+                let known =
+                    last.is_some_and(|last| last.outcome == AttemptOutcome::Skipped && last.reason.word == reason.word);
+                if !known {
+                    let outcome = AttemptOutcome::Skipped;
+                    recorded.push_attempt(Attempt { node, vmid: None, outcome, reason, time: self.now });
+                }
+            }
+            change(recorded);
+        })
+    }
+}
+
+fn unknown_os(spec: &MachineSpec, fleet: &Fleet) -> Reason {
+    let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).cloned().collect();
+    let known: Vec<_> = known.into_iter().collect();
+    Reason::new(
+        "UnknownOS",
+        format!("spec.os: the cluster has no template for {:?}; it has {}", spec.os, known.join(", ")),
+    )
+}
+
+/// Bytes for people.
+fn gib(bytes: u64) -> String {
+    let mib = bytes >> 20;
+    if mib % 1024 == 0 { format!("{} GiB", mib >> 10) } else { format!("{mib} MiB") }
+}

@@ -1,0 +1,106 @@
+//! Whose a machine is, told by its marks.
+
+use super::{Context, Intent, Owner, Place, Planned, Reason, Recorded, Sight, Stage, Step};
+use crate::proxmox::{identity::Mark, wire::VmConfig};
+
+/// Whose the machine at a recorded place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It carries one of our two marks.
+    Ours,
+    /// It is a clone in the making that carries no mark yet, or it is being destroyed and carries none any more.
+    Undecided,
+    /// It is somebody else's.
+    Foreign,
+}
+
+/// Whose the machine with this config is, at a place that we recorded: either mark decides.
+pub(super) fn whose(owner: &Owner, place: &Place, config: &VmConfig) -> Whose {
+    let marked = Mark::find(config.description()).all().contains(&owner.mark(place.vmid));
+    if marked || config.smbios_uuid() == Some(owner.smbios_uuid(place.vmid)) {
+        return Whose::Ours;
+    }
+    match config.lock() {
+        // Also when an administrator lifted the lock of a clone that was cut short.
+        _ if config.is_temporary_clone() => Whose::Undecided,
+        Some("clone" | "create") if config.description().trim().is_empty() => Whose::Undecided,
+        Some("destroyed") => Whose::Undecided,
+        _ => Whose::Foreign,
+    }
+}
+
+impl Context<'_> {
+    /// Machines elsewhere that claim to be this object's: mark and VMID fit, and the place is not the recorded one.
+    pub(super) fn other_claims(&self, recorded: Option<&Place>) -> Vec<Place> {
+        self.snapshot()
+            .claims(&self.owner.uid)
+            .into_iter()
+            .filter(|claim| claim.mark == self.owner.mark(claim.vmid))
+            .filter_map(|claim| Some(Place { node: claim.node?, vmid: claim.vmid }))
+            .filter(|place| Some(place) != recorded && !self.recorded.leftovers.iter().any(|left| left.place == *place))
+            .collect()
+    }
+
+    /// The status was lost: the marks tell where the machine is, if every node can be asked.
+    pub(super) fn recover_from_marks(&self) -> Planned {
+        let silent: Vec<_> = self.unsearched();
+        if !silent.is_empty() {
+            return Ok(Step::Wait(Reason::new(
+                "SearchIncomplete",
+                format!(
+                    "the status was lost, and the machine is searched by its marks; these nodes cannot be searched yet: {}",
+                    silent.join(", ")
+                ),
+            )));
+        }
+        Ok(match self.other_claims(None).as_slice() {
+            [] => self.record(|recorded| recorded.lost = false),
+            [place] => self.take_over(place)?,
+            places => Step::Stall(claimants(places)),
+        })
+    }
+
+    /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine
+    /// may have run, and is never made anew by itself.
+    pub(super) fn take_over(&self, place: &Place) -> Planned {
+        let stage = match self.sight(place)? {
+            Sight::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
+                Stage::Starting
+            }
+            Sight::Present(_) => Stage::Creating,
+            Sight::Absent | Sight::Unknown(_) => {
+                let message = format!("VM {} on {} carries our mark and cannot be read", place.vmid, place.node);
+                return Ok(Step::Wait(Reason::new("NodeUnreachable", message)));
+            }
+        };
+        let place = place.clone();
+        Ok(self.record(|recorded| {
+            *recorded = Recorded {
+                lost: false,
+                intent: Some(Intent {
+                    place,
+                    template: None,
+                    attempt: recorded.attempts_total.max(1),
+                    stage,
+                    reason: None,
+                    retries: 0,
+                    since: self.now,
+                }),
+                task: None,
+                ..recorded.clone()
+            };
+        }))
+    }
+}
+
+/// Several machines claim to be the object's.
+pub(super) fn claimants(places: &[Place]) -> Reason {
+    let places: Vec<_> = places.iter().map(|place| format!("VM {} on {}", place.vmid, place.node)).collect();
+    Reason::new(
+        "SeveralClaimants",
+        format!(
+            "{} carry the mark of this object; none is touched. Remove the mark from the notes of all but one",
+            places.join(" and ")
+        ),
+    )
+}
