@@ -10,6 +10,7 @@ mod command;
 mod discovery;
 mod handlers;
 mod housekeeping;
+mod json;
 mod jsonpath;
 mod meta;
 mod openapi;

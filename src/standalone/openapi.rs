@@ -11,6 +11,7 @@ use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use super::builtin;
+use super::json::{at, set};
 use super::plane::Plane;
 use super::registry::Kind;
 use super::status::ApiError;
@@ -109,19 +110,22 @@ fn describe(kinds: &[&Arc<Kind>], place: &str) -> Value {
         let name = schema_name(kind);
         let identity = |kind_name: &str| json!([{ "group": kind.group, "version": kind.version, "kind": kind_name }]);
         let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
+        let metadata = if place == "definitions" {
+            reference(OBJECT_META)
+        } else {
+            json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] })
+        };
         let mut schema = kind.published.clone();
-        schema["type"] = "object".into();
-        schema["x-kubernetes-group-version-kind"] = identity(&kind.kind);
-        if schema.get("properties").is_none() {
-            schema["properties"] = json!({});
+        set(&mut schema, "type", "object");
+        set(&mut schema, "x-kubernetes-group-version-kind", identity(&kind.kind));
+        let mut properties = at(&schema, "/properties").clone();
+        if !properties.is_object() {
+            properties = json!({});
         }
-        let properties = &mut schema["properties"];
-        properties["apiVersion"] = json!({ "type": "string", "description": API_VERSION });
-        properties["kind"] = json!({ "type": "string", "description": KIND });
-        properties["metadata"] = json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] });
-        if place == "definitions" {
-            properties["metadata"] = reference(OBJECT_META);
-        }
+        set(&mut properties, "apiVersion", json!({ "type": "string", "description": API_VERSION }));
+        set(&mut properties, "kind", json!({ "type": "string", "description": KIND }));
+        set(&mut properties, "metadata", metadata);
+        set(&mut schema, "properties", properties);
         schemas.insert(name.clone(), schema);
         let list = json!({
             "description": format!("{} is a list of {}", kind.list_kind, kind.kind),
@@ -175,7 +179,7 @@ fn paths(kinds: &[&Arc<Kind>]) -> Value {
             paths.insert(format!("{object}/status"), change.clone());
         }
         let mut all = change;
-        all["delete"] = operation(kind, "delete", &["dryRun"]);
+        set(&mut all, "delete", operation(kind, "delete", &["dryRun"]));
         paths.insert(object, all);
     }
     paths.into()
