@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
+use super::json;
 use super::plane::Plane;
 use super::registry::Kind;
 use super::status::ApiError;
@@ -33,9 +34,12 @@ pub async fn version() -> Json<Value> {
     }))
 }
 
+/// A version with its kinds.
+type Version<'a> = (&'a str, Vec<&'a Arc<Kind>>);
+
 /// Versions by group, in which the newest stable one comes first.
-fn groups_of(plane: &Plane) -> BTreeMap<&str, Vec<(&str, Vec<&Arc<Kind>>)>> {
-    let mut groups: BTreeMap<&str, Vec<(&str, Vec<&Arc<Kind>>)>> = BTreeMap::new();
+fn groups_of(plane: &Plane) -> BTreeMap<&str, Vec<Version<'_>>> {
+    let mut groups: BTreeMap<&str, Vec<Version<'_>>> = BTreeMap::new();
     for (group, version, kinds) in plane.registry.versions() {
         groups.entry(group).or_default().push((version, kinds.collect()));
     }
@@ -91,12 +95,12 @@ pub async fn group(State(plane): State<Arc<Plane>>, Path(group): Path<String>) -
     let groups = groups_of(&plane);
     let versions = groups.get(group.as_str()).ok_or_else(ApiError::no_resource)?;
     let mut value = group_value(&group, versions);
-    value["kind"] = "APIGroup".into();
-    value["apiVersion"] = "v1".into();
+    json::set(&mut value, "kind", "APIGroup");
+    json::set(&mut value, "apiVersion", "v1");
     Ok(Json(value))
 }
 
-fn group_value(group: &str, versions: &[(&str, Vec<&Arc<Kind>>)]) -> Value {
+fn group_value(group: &str, versions: &[Version<'_>]) -> Value {
     let versions: Vec<Value> = versions
         .iter()
         .map(|(version, _)| json!({ "groupVersion": format!("{group}/{version}"), "version": version }))

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::builtin::namespaces;
+use super::builtin::{definitions, namespaces};
+
 use super::handlers::{Deleted, Options, delete, save};
+use super::json::set;
 use super::meta;
 use super::plane::{NAMESPACES, Plane, now};
 use super::registry::{Kind, Origin};
@@ -33,7 +35,7 @@ pub async fn set_up(plane: &Plane) -> Result<(), ApiError> {
         namespaces::complete(&mut namespace);
         ensure(plane, Plane::namespace_key(name), namespace).await?;
     }
-    show_definitions(plane).await
+    definitions::show(plane).await
 }
 
 /// Writes an object unless there is one.
@@ -43,48 +45,6 @@ async fn ensure(plane: &Plane, key: Key, value: Value) -> Result<(), ApiError> {
     }
     let write = Write { key, expected: None, guard: None, value, remove: false };
     plane.store.write(write).await?;
-    Ok(())
-}
-
-/// The definitions that were given, as objects that can be read.
-async fn show_definitions(plane: &Plane) -> Result<(), ApiError> {
-    let Some(kind) = plane.registry.shelves().find(|kind| kind.origin == Origin::Definition) else {
-        return Ok(());
-    };
-    for definition in plane.registry.definitions() {
-        let mut object = serde_json::to_value(definition).map_err(ApiError::internal)?;
-        let name = meta::text(&object, "name").to_owned();
-        let key = Key { shelf: Arc::clone(&kind.shelf), name: Name::new("", name) };
-        let current = plane.store.get(&key);
-        let established = |status: &str, reason: &str| json!({ "type": status, "status": "True", "reason": reason, "message": "", "lastTransitionTime": now() });
-        object["status"] = match &current {
-            Some(current) => current.value["status"].clone(),
-            None => json!({
-                "acceptedNames": object["spec"]["names"],
-                "storedVersions": object["spec"]["versions"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter(|version| version["storage"] == true)
-                    .map(|version| version["name"].clone())
-                    .collect::<Vec<_>>(),
-                "conditions": [
-                    established("NamesAccepted", "NoConflicts"),
-                    established("Established", "InitialNamesAccepted"),
-                ],
-            }),
-        };
-        match &current {
-            Some(current) => meta::keep_system_fields(&mut object, &current.value)?,
-            None => meta::begin(kind, &mut object)?,
-        }
-        if current.as_ref().is_some_and(|current| current.value == object) {
-            continue;
-        }
-        let write =
-            Write { key, expected: current.map(|current| current.revision), guard: None, value: object, remove: false };
-        plane.store.write(write).await?;
-    }
     Ok(())
 }
 
@@ -129,18 +89,15 @@ async fn empty_namespaces(plane: &Plane) -> Result<(), ApiError> {
         for kind in plane.registry.shelves().filter(|kind| kind.namespaced) {
             let inside = plane.store.list(&kind.shelf, Some(&name.name)).objects;
             for (object, record) in inside {
-                if meta::is_deleting(&record.value) {
-                    empty = false;
-                } else if !remove(plane, kind, object).await? {
-                    empty = false;
-                }
+                let going = meta::is_deleting(&record.value) || !remove(plane, kind, object).await?;
+                empty &= !going;
             }
         }
         if !empty {
             continue;
         }
         let mut next = namespace.clone();
-        next["spec"] = json!({});
+        set(&mut next, "spec", json!({}));
         let key = Plane::namespace_key(&name.name);
         match save(plane, &key, &record, next, false).await {
             // A stale namespace has changed, and that starts another round.

@@ -10,6 +10,7 @@ mod command;
 mod discovery;
 mod handlers;
 mod housekeeping;
+mod json;
 mod jsonpath;
 mod meta;
 mod openapi;
@@ -108,7 +109,7 @@ impl ControlPlane {
                 kind.schema.fill_defaults(object);
             }
         })?;
-        let plane = Arc::new(Plane { registry, store, shutdown });
+        let plane = Arc::new(Plane::new(registry, store, shutdown));
         housekeeping::set_up(&plane).await?;
         tokio::spawn(housekeeping::run(Arc::clone(&plane)));
         Ok(Self { plane })

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use super::builtin;
+use super::json::{at, set};
 use super::plane::Plane;
 use super::registry::Kind;
 use super::status::ApiError;
@@ -50,15 +52,27 @@ pub async fn document(State(plane): State<Arc<Plane>>, Path(path): Path<String>)
     })))
 }
 
-/// The older document, in JSON only: kubectl asks for protobuf, takes the 406 and goes on without.
-pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    let json_fits = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_none_or(|accept| {
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same as an answer says it: an `@` is no part of a media type, and Go refuses it.
+const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// An OpenAPI v2 document in protobuf that says its format and a title (fields 1 and 2 of a
+/// document, and 1 and 2 of an info): kubectl before 1.29 gives up without one, but then reads version 3.
+const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.33.0";
+
+/// The older document: with schemas in JSON, and without them in protobuf.
+pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+    let accepts = |wanted: &[&str]| {
         accept.split(',').any(|choice| {
             let media = choice.split(';').next().unwrap_or_default().trim();
-            matches!(media, "application/json" | "application/*" | "*/*")
+            wanted.contains(&media)
         })
-    });
-    if !json_fits {
+    };
+    if accepts(&[V2_PROTOBUF]) {
+        return Ok(([(header::CONTENT_TYPE, V2_PROTOBUF_ANSWER)], V2_TITLE).into_response());
+    }
+    if !accepts(&["application/json", "application/*", "*/*"]) {
         return Err(ApiError::not_acceptable());
     }
     let kinds: Vec<&Arc<Kind>> = plane.registry.versions().flat_map(|(_, _, kinds)| kinds).collect();
@@ -67,7 +81,8 @@ pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<J
         "info": { "title": "Kubernetes", "version": "v1.33.0" },
         "paths": {},
         "definitions": describe(&kinds, "definitions"),
-    })))
+    }))
+    .into_response())
 }
 
 fn path_of(group: &str, version: &str) -> String {
@@ -95,19 +110,22 @@ fn describe(kinds: &[&Arc<Kind>], place: &str) -> Value {
         let name = schema_name(kind);
         let identity = |kind_name: &str| json!([{ "group": kind.group, "version": kind.version, "kind": kind_name }]);
         let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
+        let metadata = if place == "definitions" {
+            reference(OBJECT_META)
+        } else {
+            json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] })
+        };
         let mut schema = kind.published.clone();
-        schema["type"] = "object".into();
-        schema["x-kubernetes-group-version-kind"] = identity(&kind.kind);
-        if schema.get("properties").is_none() {
-            schema["properties"] = json!({});
+        set(&mut schema, "type", "object");
+        set(&mut schema, "x-kubernetes-group-version-kind", identity(&kind.kind));
+        let mut properties = at(&schema, "/properties").clone();
+        if !properties.is_object() {
+            properties = json!({});
         }
-        let properties = &mut schema["properties"];
-        properties["apiVersion"] = json!({ "type": "string", "description": API_VERSION });
-        properties["kind"] = json!({ "type": "string", "description": KIND });
-        properties["metadata"] = json!({ "description": METADATA, "allOf": [reference(OBJECT_META)] });
-        if place == "definitions" {
-            properties["metadata"] = reference(OBJECT_META);
-        }
+        set(&mut properties, "apiVersion", json!({ "type": "string", "description": API_VERSION }));
+        set(&mut properties, "kind", json!({ "type": "string", "description": KIND }));
+        set(&mut properties, "metadata", metadata);
+        set(&mut schema, "properties", properties);
         schemas.insert(name.clone(), schema);
         let list = json!({
             "description": format!("{} is a list of {}", kind.list_kind, kind.kind),
@@ -161,7 +179,7 @@ fn paths(kinds: &[&Arc<Kind>]) -> Value {
             paths.insert(format!("{object}/status"), change.clone());
         }
         let mut all = change;
-        all["delete"] = operation(kind, "delete", &["dryRun"]);
+        set(&mut all, "delete", operation(kind, "delete", &["dryRun"]));
         paths.insert(object, all);
     }
     paths.into()

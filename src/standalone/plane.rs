@@ -1,9 +1,11 @@
 //! What all requests share: the kinds, the objects, and the end.
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::builtin::events;
@@ -14,13 +16,32 @@ use super::store::{Key, Name, Record, Store, WriteError};
 /// The shelf of the namespaces.
 pub const NAMESPACES: &str = "namespaces";
 
+/// How many objects can be changed at the same time.
+const TURNS: usize = 64;
+
 pub struct Plane {
     pub registry: Registry,
     pub store: Store,
     pub shutdown: CancellationToken,
+    turns: Vec<Mutex<()>>,
 }
 
 impl Plane {
+    pub fn new(registry: Registry, store: Store, shutdown: CancellationToken) -> Self {
+        Self { registry, store, shutdown, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// Waits until nobody else computes a change of the same object: those who would come too late
+    /// queue up, first come, first served, instead of trying in vain.
+    pub async fn turn(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        let index = usize::try_from(hash % TURNS as u64).unwrap_or_default();
+        match self.turns.get(index) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        }
+    }
+
     /// The namespace's object; it may be on its way out.
     pub fn namespace(&self, name: &str) -> Option<Arc<Record>> {
         self.store.get(&Self::namespace_key(name))

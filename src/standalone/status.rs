@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::json::set;
 use super::registry::Kind;
 
 /// A refusal, as it goes over the wire.
@@ -26,7 +27,7 @@ impl ApiError {
     fn about(mut self, kind: &Kind, name: &str) -> Self {
         let mut details = json!({ "name": name, "kind": kind.plural });
         if !kind.group.is_empty() {
-            details["group"] = kind.group.clone().into();
+            set(&mut details, "group", kind.group.clone());
         }
         self.details = Some(Box::new(details));
         self
@@ -150,7 +151,7 @@ impl ApiError {
         )
         .about(kind, name);
         if let Some(details) = &mut error.details {
-            details["causes"] = json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]);
+            set(details, "causes", json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]));
         }
         error
     }
@@ -181,7 +182,7 @@ impl ApiError {
             .collect();
         let mut details = json!({ "name": name, "kind": kind.kind, "causes": causes });
         if !kind.group.is_empty() {
-            details["group"] = kind.group.clone().into();
+            set(&mut details, "group", kind.group.clone());
         }
         Self {
             code: StatusCode::UNPROCESSABLE_ENTITY,
@@ -203,7 +204,7 @@ impl ApiError {
             "code": self.code.as_u16(),
         });
         if let Some(details) = &self.details {
-            status["details"] = (**details).clone();
+            set(&mut status, "details", (**details).clone());
         }
         status
     }

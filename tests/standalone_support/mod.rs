@@ -19,6 +19,10 @@ pub async fn in_memory() -> ControlPlane {
     ControlPlane::in_memory(vec![definition()], CancellationToken::new()).await.unwrap()
 }
 
+pub async fn open(directory: &std::path::Path) -> ControlPlane {
+    ControlPlane::open(directory, vec![definition()], CancellationToken::new()).await.unwrap()
+}
+
 pub fn client(plane: &ControlPlane) -> Client {
     Client::new(plane.router(), "default")
 }
@@ -61,7 +65,7 @@ pub struct Served {
 
 pub async fn served() -> Served {
     let directory = tempfile::tempdir().unwrap();
-    let plane = ControlPlane::open(directory.path(), vec![definition()], CancellationToken::new()).await.unwrap();
+    let plane = open(directory.path()).await;
     let serving = plane
         .serve(directory.path(), "127.0.0.1:0".parse().unwrap(), &directory.path().join("kubeconfig"))
         .await

@@ -1,6 +1,7 @@
 //! The kinds that every cluster has, as far as operators and kubectl need them here.
 
 pub mod columns;
+pub mod definitions;
 pub mod events;
 pub mod messages;
 pub mod namespaces;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::update::{bump_generation, is_gone, save};
 use super::view::View;
 use super::{Query, Target, body};
+use crate::standalone::json::set;
 use crate::standalone::plane::{Plane, now};
 use crate::standalone::registry::{Kind, Origin};
 use crate::standalone::selectors::Selector;
@@ -106,7 +107,7 @@ pub async fn one(
                 "uid": meta::text(&record.value, "uid"),
             });
             if !kind.group.is_empty() {
-                details["group"] = kind.group.clone().into();
+                set(&mut details, "group", kind.group.clone());
             }
             let status = json!({
                 "kind": "Status",

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::view::View;
 use super::{Query, Target};
+use crate::standalone::json::set;
 use crate::standalone::plane::Plane;
 use crate::standalone::selectors::Selector;
 use crate::standalone::status::ApiError;
@@ -68,9 +69,9 @@ pub fn list(plane: &Plane, target: &Target, query: &Query, headers: &HeaderMap) 
     let mut metadata = json!({ "resourceVersion": snapshot.revision.to_string() });
     if let Some((next, _)) = matching.next() {
         let token = Continue { revision: snapshot.revision, namespace: next.namespace, name: next.name };
-        metadata["continue"] = token.encode()?.into();
+        set(&mut metadata, "continue", token.encode()?);
         if selector.is_empty() {
-            metadata["remainingItemCount"] = (matching.count() + 1).into();
+            set(&mut metadata, "remainingItemCount", matching.count() + 1);
         }
     }
     Ok(view.respond(StatusCode::OK, view.list(&page, &metadata), &[]))

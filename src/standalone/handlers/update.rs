@@ -11,6 +11,7 @@ use super::body::{self, FieldValidation};
 use super::create::{check_kind, kind_as_stored};
 use super::view::View;
 use super::{Query, Target};
+use crate::standalone::json;
 use crate::standalone::patch::Patch;
 use crate::standalone::plane::{Plane, from_stored, to_stored};
 use crate::standalone::registry::{Kind, Origin};
@@ -87,6 +88,7 @@ async fn update(
 ) -> Result<Arc<Record>, ApiError> {
     let kind = &target.kind;
     let key = target.key(name);
+    let _turn = plane.turn(&key).await;
     for _ in 0..ATTEMPTS {
         let current = plane.store.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
         let wanted = change(&current.value)?;
@@ -139,13 +141,13 @@ fn admit(plane: &Plane, target: &Target, name: &str, mut next: Value, current: &
             // Only the status is taken over.
             let status = next.get_mut("status").map(Value::take);
             next = old.clone();
-            set(&mut next, "status", status);
+            json::put(&mut next, "status", status);
         } else {
-            set(&mut next, "status", old.get("status").cloned());
+            json::put(&mut next, "status", old.get("status").cloned());
         }
     }
     if kind.origin == Origin::Namespace && target.subresource.as_deref() != Some("finalize") {
-        set(&mut next, "spec", old.get("spec").cloned());
+        json::put(&mut next, "spec", old.get("spec").cloned());
     }
     meta::keep_system_fields(&mut next, old)?;
     let mut errors = meta::check_update(&next, old);
@@ -199,13 +201,4 @@ pub fn bump_generation(object: &mut Value) -> Result<(), ApiError> {
         metadata.insert("generation".to_owned(), (generation + 1).into());
     }
     Ok(())
-}
-
-fn set(object: &mut Value, field: &str, value: Option<Value>) {
-    if let Some(object) = object.as_object_mut() {
-        match value {
-            Some(value) => object.insert(field.to_owned(), value),
-            None => object.remove(field),
-        };
-    }
 }

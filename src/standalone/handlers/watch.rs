@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::view::{Form, View};
 use super::{Query, Target};
+use crate::standalone::json::set;
 use crate::standalone::plane::Plane;
 use crate::standalone::selectors::Selector;
 use crate::standalone::status::ApiError;
@@ -197,7 +198,7 @@ impl Watcher {
         let revision = self.cursor.to_string();
         let mut metadata = json!({ "resourceVersion": revision, "creationTimestamp": null });
         if initial_end {
-            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+            set(&mut metadata, "annotations", json!({ "k8s.io/initial-events-end": "true" }));
         }
         let kind = &self.view.kind;
         let object = match self.view.form {

@@ -137,7 +137,7 @@ impl Schema {
         let rules = source.rules()?;
         let has_rules = !rules.is_empty()
             || properties.values().any(|schema| schema.has_rules)
-            || additional.as_ref().is_some_and(|schema: &Box<Self>| schema.has_rules)
+            || additional.as_deref().is_some_and(|schema: &Self| schema.has_rules)
             || items.as_ref().is_some_and(|schema| schema.has_rules);
         Ok(Self {
             kind,
