@@ -524,6 +524,8 @@ impl World {
 
 impl State {
     fn record(&mut self, request: &ApiRequest) -> u64 {
+        // Whoever waits for a request to come is told.
+        self.world.touch();
         let number = self.next_request;
         self.next_request += 1;
         let hidden = |key: &str| matches!(key, "password" | "cipassword" | "otp");
