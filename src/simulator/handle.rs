@@ -465,6 +465,23 @@ impl Simulator {
         })
     }
 
+    /// Removes the file of a volume, as somebody with a shell does it. Tells how many there were.
+    pub fn remove_volume(&self, volid: &str) -> usize {
+        self.with(|state| {
+            let keys: Vec<_> = state
+                .world
+                .volumes
+                .iter()
+                .filter(|(key, _)| format!("{}:{}", key.storage, key.name) == volid)
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in &keys {
+                state.world.volumes.remove(key);
+            }
+            keys.len()
+        })
+    }
+
     /// A copy made by hand: description and tags are those of the original, the SMBIOS UUID is new.
     ///
     /// # Errors
