@@ -408,6 +408,23 @@ impl Simulator {
         })
     }
 
+    /// Removes the file of a volume, as somebody with a shell does it. Tells how many there were.
+    pub fn remove_volume(&self, volid: &str) -> usize {
+        self.with(|state| {
+            let keys: Vec<_> = state
+                .world
+                .volumes
+                .iter()
+                .filter(|(key, _)| format!("{}:{}", key.storage, key.name) == volid)
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in &keys {
+                state.world.volumes.remove(key);
+            }
+            keys.len()
+        })
+    }
+
     /// A copy made by hand: description and tags are those of the original, the SMBIOS UUID is new.
     ///
     /// # Errors
@@ -459,6 +476,8 @@ impl World {
 
 impl State {
     fn record(&mut self, request: &ApiRequest) -> u64 {
+        // Whoever waits for a request to come is told.
+        self.world.touch();
         let number = self.next_request;
         self.next_request += 1;
         let hidden = |key: &str| matches!(key, "password" | "cipassword" | "otp");

@@ -27,6 +27,8 @@ struct DestroyWork {
 
 enum Stage {
     Lock,
+    /// The lock is held; the configuration is still whole.
+    Begin,
     Volumes,
     /// The configuration is down to `lock: destroyed`.
     Purge,
@@ -64,8 +66,12 @@ impl Work for DestroyWork {
         let vmid = self.request.vmid;
         match self.stage {
             Stage::Lock => {
-                self.stage = Stage::Volumes;
+                self.stage = Stage::Begin;
                 Next::lock(vmid)
+            }
+            Stage::Begin => {
+                self.stage = Stage::Volumes;
+                Next::Sleep(Duration::from_millis(150))
             }
             Stage::Volumes => match self.volumes(world, task) {
                 Ok(()) => {
