@@ -15,10 +15,28 @@ use serde_json::Value;
 use crate::compare::Compare;
 
 const OPERATOR: &[&str] = &[
-    "Datastore.AllocateSpace", "Datastore.Audit", "Pool.Allocate", "Pool.Audit", "SDN.Use", "Sys.Audit", "VM.Allocate",
-    "VM.Audit", "VM.Clone", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType",
-    "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.Monitor", "VM.GuestAgent.Audit",
-    "VM.GuestAgent.Unrestricted", "VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback",
+    "Datastore.AllocateSpace",
+    "Datastore.Audit",
+    "Pool.Allocate",
+    "Pool.Audit",
+    "SDN.Use",
+    "Sys.Audit",
+    "VM.Allocate",
+    "VM.Audit",
+    "VM.Clone",
+    "VM.Config.CPU",
+    "VM.Config.Cloudinit",
+    "VM.Config.Disk",
+    "VM.Config.HWType",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.Monitor",
+    "VM.GuestAgent.Audit",
+    "VM.GuestAgent.Unrestricted",
+    "VM.PowerMgmt",
+    "VM.Snapshot",
+    "VM.Snapshot.Rollback",
 ];
 
 pub struct Lab {
@@ -103,7 +121,9 @@ fn adjust(name: &str, size: &str, guests: &mut BTreeMap<String, GuestSpec>) {
             set("102", "scsi0", &format!("local:9000/base-9000-disk-0.qcow2/102/vm-102-disk-0.qcow2,size={size}"));
         }
         "09-power" => {
-            for (key, value) in [("cores", "1"), ("memory", "192"), ("description", ""), ("tags", "cf;deb12"), ("name", "vm101")] {
+            for (key, value) in
+                [("cores", "1"), ("memory", "192"), ("description", ""), ("tags", "cf;deb12"), ("name", "vm101")]
+            {
                 set("101", key, value);
             }
         }
@@ -117,7 +137,8 @@ fn adjust(name: &str, size: &str, guests: &mut BTreeMap<String, GuestSpec>) {
 fn bare(vmid: u32, node: &str) -> GuestSpec {
     let mut guest = GuestSpec::new(vmid, "x", node);
     guest.bridge = None;
-    for key in ["name", "cores", "memory", "scsihw", "ostype", "serial0", "vga", "agent", "smbios1", "vmgenid", "meta"] {
+    for key in ["name", "cores", "memory", "scsihw", "ostype", "serial0", "vga", "agent", "smbios1", "vmgenid", "meta"]
+    {
         guest = guest.with(key, "");
     }
     guest
@@ -217,7 +238,9 @@ impl Lab {
             ("09-power", 45) => simulator.advance(Duration::from_secs(12)),
             ("09-power", 50) => simulator.advance(Duration::from_secs(3)),
             ("09-power", 62) => simulator.advance(Duration::from_secs(12)),
-            ("09-power", 92) => simulator.set_option(101, "net0", Some("virtio=BC:24:11:00:00:02,bridge=nosuch")).unwrap(),
+            ("09-power", 92) => {
+                simulator.set_option(101, "net0", Some("virtio=BC:24:11:00:00:02,bridge=nosuch")).unwrap()
+            }
             ("09-power", 96) => {
                 simulator.set_option(101, "net0", Some("virtio=BC:24:11:00:00:02,bridge=vmbr0")).unwrap();
                 simulator.set_option(101, "cores", Some("500")).unwrap();
@@ -299,13 +322,19 @@ impl Lab {
         }
         let response = request.send().await.map_err(|error| format!("no answer: {error:?}"))?;
         let status = response.status();
-        let phrase = response.extensions().get::<ReasonPhrase>().map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
+        let phrase = response
+            .extensions()
+            .get::<ReasonPhrase>()
+            .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
         let reason = phrase.or(status.canonical_reason().map(str::to_owned)).unwrap_or_default();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         self.learn(&exchange["body"], &body);
         if exchange["status"] != status.as_u16() {
-            return Err(format!("status: recorded {} {}, ours {status} {reason} {body}", exchange["status"], exchange["reason"]));
+            return Err(format!(
+                "status: recorded {} {}, ours {status} {reason} {body}",
+                exchange["status"], exchange["reason"]
+            ));
         }
         self.compare.reason(exchange["reason"].as_str().unwrap(), &reason)?;
         self.compare.body(&exchange["body"], &body, &self.known)
