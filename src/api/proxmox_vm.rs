@@ -55,7 +55,7 @@ pub struct ProxmoxVMSpec {
     pub cores: i64,
     /// Memory, with its unit: `2Gi`. At least 16Mi.
     #[serde(default = "default_memory")]
-    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('16Mi')) >= 0").message("Proxmox needs at least 16Mi"))]
+    #[x_kube(validation = Rule::new("!self.endsWith('i') || quantity(self).compareTo(quantity('16Mi')) >= 0").message("Proxmox needs at least 16Mi"))]
     pub memory: Size,
     /// The disk that the machine boots from.
     #[serde(default = "default_disk")]
@@ -84,7 +84,7 @@ fn default_disk() -> Disk {
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// Size with its unit: `40Gi`; at least that of the template's disk. It can grow and never shrinks.
-    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0").message("a disk never shrinks: give at least its present size"))]
+    #[x_kube(validation = Rule::new("!self.endsWith('i') || quantity(self).compareTo(quantity(oldSelf)) >= 0").message("a disk never shrinks: give at least its present size"))]
     pub size: Size,
 }
 

@@ -92,7 +92,16 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": Self::PATTERN, "maxLength": Self::MAX_LENGTH})
+        json_schema!({
+            "type": "string",
+            "pattern": Self::PATTERN,
+            "maxLength": Self::MAX_LENGTH,
+            // The pattern alone does not say what to write.
+            "x-kubernetes-validations": [{
+                "rule": format!("self.matches('{}')", Self::PATTERN),
+                "message": "write a whole number and its unit (Mi, Gi or Ti), such as 4Gi",
+            }],
+        })
     }
 }
 
