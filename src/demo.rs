@@ -47,6 +47,9 @@ pub struct Args {
     /// How many times as fast as outside the simulated time passes.
     #[arg(long, default_value_t = 4.0)]
     time_scale: f64,
+    /// The kubectl that is shown in what to do next.
+    #[arg(long, env = "KUBECTL", default_value = "kubectl")]
+    kubectl: String,
     /// Give up after so many seconds.
     #[arg(long, default_value_t = 300)]
     time_limit: u64,
@@ -100,7 +103,7 @@ pub async fn run(args: Args, settings: controller::Settings, shutdown: Cancellat
         for example in
             ["get pvm -n shop -o wide", "describe pvm builder -n shop", "explain pvm.spec", "delete pvm web -n shop"]
         {
-            println!("    kubectl {example}");
+            println!("    {} {example}", args.kubectl);
         }
         println!("\nCtrl-C ends it and removes everything.");
         shutdown.cancelled().await;
@@ -157,10 +160,11 @@ async fn show(client: &Client) -> Result<(), Failure> {
             bar.set_prefix(name.clone());
             (bar, String::new())
         });
-        bar.set_position(vm.status.as_ref().and_then(|status| status.progress).unwrap_or(0).unsigned_abs());
+        let progress = vm.status.as_ref().and_then(|status| status.progress).unwrap_or(0);
+        bar.set_position(progress.unsigned_abs());
         bar.set_message(line.clone());
         if !terminal && *last != line {
-            println!("{name:10} {line}");
+            println!("{name:10} {progress:3} %  {line}");
         }
         *last = line;
         ready.insert(name, is_ready(&vm));
@@ -182,7 +186,7 @@ fn style() -> ProgressStyle {
 fn line(vm: &ProxmoxVM) -> String {
     let Some(status) = &vm.status else { return "waits for the controller".to_owned() };
     let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
-    format!("{:3} %  {phase:12} {}", status.progress.unwrap_or(0), status.message.clone().unwrap_or_default())
+    format!("{phase:12} {}", status.message.clone().unwrap_or_default())
 }
 
 fn is_ready(vm: &ProxmoxVM) -> bool {
@@ -192,7 +196,7 @@ fn is_ready(vm: &ProxmoxVM) -> bool {
 
 /// The story of each machine, from its status.
 async fn tell(client: &Client) -> Result<(), Failure> {
-    println!("\nAll machines are Ready. How each found its node:");
+    println!("\n\nAll machines are Ready. How each found its node:");
     for vm in Api::<ProxmoxVM>::all(client.clone()).list(&Default::default()).await? {
         println!("\n  {}", vm.name_any());
         for attempt in vm.status.iter().flat_map(|status| &status.attempts) {

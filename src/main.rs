@@ -77,7 +77,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    telemetry::start(&cli.telemetry)?;
+    let level = if matches!(cli.command, Command::Demo { .. }) { telemetry::QUIET } else { telemetry::NORMAL };
+    telemetry::start(&cli.telemetry, level)?;
     // Two libraries would each bring a provider of their own; the process names one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return Err("a crypto provider was installed before".into());

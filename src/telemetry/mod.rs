@@ -8,8 +8,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// What is logged: a level, or levels by module (`info,cloudfaster=debug`).
-    #[arg(long, env = "CLOUDFASTER_LOG", default_value = "info,kube_runtime::controller=warn", global = true)]
-    pub log: String,
+    #[arg(long, env = "CLOUDFASTER_LOG", global = true)]
+    pub log: Option<String>,
     /// One JSON object a line.
     #[arg(long, env = "CLOUDFASTER_LOG_JSON", global = true)]
     pub log_json: bool,
@@ -20,12 +20,17 @@ pub struct Settings {
 #[error("--log: {0}")]
 pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
 
-/// Begins to write logs to the standard error output.
+/// What is logged where nobody says otherwise: the runtime's own account of each reconcile would say it twice.
+pub const NORMAL: &str = "info,kube_runtime::controller=error";
+/// What is logged where the terminal shows something else.
+pub const QUIET: &str = "warn,kube_runtime::controller=error";
+
+/// Begins to write logs to the standard error output; `level` is what is logged if the settings do not say.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn start(settings: &Settings) -> Result<(), InvalidFilter> {
-    let filter = EnvFilter::builder().parse(&settings.log)?;
+pub fn start(settings: &Settings, level: &str) -> Result<(), InvalidFilter> {
+    let filter = EnvFilter::builder().parse(settings.log.as_deref().unwrap_or(level))?;
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     if settings.log_json {
         logs.json().init()
