@@ -43,7 +43,8 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
 
     let phase = phase(recorded, step, deleting);
     status.progress = if deleting { status.progress } else { Some(progress(&status, recorded, step, *cloned)) };
-    status.phase = Some(phase);
+    // A status without a phase is known to be lost until the machine was searched by its marks.
+    status.phase = (!recorded.lost).then_some(phase);
     let (verdict, reason) = verdict(recorded, step, phase);
     status.message = Some(reason.message.clone());
     conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);

@@ -1,6 +1,6 @@
 //! Whose a machine is, told by its marks.
 
-use super::{Context, Intent, Owner, Place, Planned, Reason, Recorded, Sight, Stage, Step};
+use super::{AttemptOutcome, Context, Intent, Owner, Place, Planned, Reason, Removal, Recorded, Seen, Stage, Step};
 use crate::proxmox::{identity::Mark, wire::VmConfig};
 
 /// Whose the machine at a recorded place is.
@@ -53,6 +53,9 @@ impl Context<'_> {
                 ),
             )));
         }
+        if let Some(stall) = self.claim_out_of_reach() {
+            return Ok(stall);
+        }
         Ok(match self.other_claims(None).as_slice() {
             [] => self.record(|recorded| recorded.lost = false),
             [place] => self.take_over(place)?,
@@ -60,15 +63,51 @@ impl Context<'_> {
         })
     }
 
+    /// Places of our earlier attempts at which there is a machine of ours after all: a clone call that was under way when
+    /// its process died, or that came from one that knew nothing newer, was carried out after the attempt was over.
+    /// When the object is deleted, any other machine that carries its mark goes too.
+    pub(super) fn late_clones(&self, removal: Removal) -> Planned<Vec<Place>> {
+        let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
+        let mut late = Vec::new();
+        for place in self.other_claims(here) {
+            let attempts = self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
+            let mut attempts = attempts.peekable();
+            let meant = match removal {
+                Removal::FailedAttempt => {
+                    here.is_none_or(|here| here.vmid != place.vmid)
+                        && attempts.any(|attempt| {
+                            attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded
+                        })
+                }
+                // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
+                Removal::Deletion => {
+                    attempts.peek().is_none() || attempts.any(|attempt| self.is_same_site(&attempt.node, &place.node))
+                }
+            };
+            if !meant {
+                continue;
+            }
+            // The list may be from before.
+            match (self.sight(&place)?, removal) {
+                (Seen::Present(machine), _) if whose(self.owner, &place, &machine.config) == Whose::Ours => {
+                    late.push(place);
+                }
+                (Seen::Unknown(_), Removal::Deletion) => late.push(place),
+                (Seen::Present(_) | Seen::Absent | Seen::Unknown(_), _) => {}
+            }
+        }
+        Ok(late)
+    }
+
     /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine
-    /// may have run, and is never made anew by itself.
+    /// may have run for years, and is never made anew by itself.
     pub(super) fn take_over(&self, place: &Place) -> Planned {
         let stage = match self.sight(place)? {
-            Sight::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
-                Stage::Starting
+            Seen::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
+                Stage::Established
             }
-            Sight::Present(_) => Stage::Creating,
-            Sight::Absent | Sight::Unknown(_) => {
+            Seen::Present(machine) if whose(self.owner, place, &machine.config) == Whose::Ours => Stage::Creating,
+            Seen::Present(_) | Seen::Absent | Seen::Unknown(_) => {
                 let message = format!("VM {} on {} carries our mark and cannot be read", place.vmid, place.node);
                 return Ok(Step::Wait(Reason::new("NodeUnreachable", message)));
             }
