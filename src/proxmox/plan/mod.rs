@@ -130,3 +130,6 @@ impl<'a> Context<'a> {
         self.record(|recorded| recorded.intent = Some(intent))
     }
 }
+
+#[cfg(test)]
+mod tests;

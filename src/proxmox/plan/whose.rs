@@ -63,37 +63,36 @@ impl Context<'_> {
         })
     }
 
-    /// Places of our earlier attempts at which there is a machine of ours after all: a clone call that was under way when
-    /// its process died, or that came from one that knew nothing newer, was carried out after the attempt was over.
-    /// When the object is deleted, any other machine that carries its mark goes too.
+    /// Machines of ours beside the one that is recorded: a clone call that was under way when its process died, or that
+    /// came from one that knew nothing newer, was carried out after its attempt was over.
+    ///
+    /// While the object lives these are only such as never ran: at the place of an attempt that failed, or without the
+    /// second mark. When it is deleted, any machine that carries its mark goes.
     pub(super) fn late_clones(&self, removal: Removal) -> Planned<Vec<Place>> {
         let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
         let mut late = Vec::new();
         for place in self.other_claims(here) {
-            let attempts = self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
-            let mut attempts = attempts.peekable();
-            let meant = match removal {
-                Removal::FailedAttempt => {
-                    here.is_none_or(|here| here.vmid != place.vmid)
-                        && attempts.any(|attempt| {
-                            attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded
-                        })
-                }
-                // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
-                Removal::Deletion => {
-                    attempts.peek().is_none() || attempts.any(|attempt| self.is_same_site(&attempt.node, &place.node))
-                }
-            };
-            if !meant {
+            let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
+            let failed_here = attempts()
+                .any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
+            // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
+            let copied = attempts().next().is_some()
+                && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
+            if copied || (removal == Removal::FailedAttempt && here.is_some_and(|here| here.vmid == place.vmid)) {
                 continue;
             }
             // The list may be from before.
-            match (self.sight(&place)?, removal) {
-                (Seen::Present(machine), _) if whose(self.owner, &place, &machine.config) == Whose::Ours => {
-                    late.push(place);
+            let meant = match self.sight(&place)? {
+                Seen::Present(machine) => {
+                    let unmarked = machine.config.smbios_uuid() != Some(self.owner.smbios_uuid(place.vmid));
+                    whose(self.owner, &place, &machine.config) == Whose::Ours
+                        && (removal == Removal::Deletion || failed_here || unmarked)
                 }
-                (Seen::Unknown(_), Removal::Deletion) => late.push(place),
-                (Seen::Present(_) | Seen::Absent | Seen::Unknown(_), _) => {}
+                Seen::Unknown(_) => removal == Removal::Deletion,
+                Seen::Absent => false,
+            };
+            if meant {
+                late.push(place);
             }
         }
         Ok(late)
