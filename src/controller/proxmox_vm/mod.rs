@@ -52,6 +52,8 @@ const TASK_RUNNING: Duration = Duration::from_secs(2);
 const DEPENDENCY: Duration = Duration::from_secs(5);
 /// How long a stalled object rests, should nobody touch it.
 const STALLED: Duration = Duration::from_secs(300);
+/// How soon it is tried again to remove what was left behind.
+const LEFTOVERS: Duration = Duration::from_secs(60);
 /// How soon the guest agent is asked again for addresses.
 const AGENT: Duration = Duration::from_secs(20);
 
@@ -265,7 +267,7 @@ impl MachineReconciler {
                 tracing::info!(%error, ?action, "a call failed");
                 let gone = matches!(walk.world.desired, Desired::Gone);
                 let outcome = outcome::of_call(action, &error);
-                let next = plan::failed_action(gone, &walk.world.recorded, action, outcome);
+                let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
                 let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner.uid);
                 Box::pin(self.take(walk, next, version)).await
             }
@@ -283,12 +285,19 @@ impl MachineReconciler {
         };
         let told = addresses.as_ref().is_some_and(|addresses| !addresses.is_empty());
         self.report(walk, step, addresses).await?;
-        Ok(if has_agent && !known && !told { Next::After(AGENT) } else { Next::Event })
+        Ok(match &walk.world.recorded {
+            _ if has_agent && !known && !told => Next::After(AGENT),
+            recorded if !recorded.leftovers.is_empty() => Next::After(LEFTOVERS),
+            _ => Next::Event,
+        })
     }
 
     /// Something that the object refers to is not there, or it is refused: the status says so.
     async fn held_up(&self, vm: &ProxmoxVM, step: Step, pause: Duration) -> Result<Next, Error> {
-        let recorded = recorded(vm);
+        // What cannot be read is as good as lost; and what was lost stays so until the machine was searched.
+        let recorded = convert::recorded(&vm.status.clone().unwrap_or_default());
+        let lost = recorded.is_err() || resolve::is_lost(vm, resolve::is_held(vm));
+        let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
         let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
@@ -338,7 +347,7 @@ impl MachineReconciler {
 
     /// From here on there may be something outside: the object is held until nothing of it is left.
     async fn hold(&self, walk: &mut Walk) -> Result<(), Error> {
-        if walk.vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        if resolve::is_held(&walk.vm) {
             return Ok(());
         }
         let mut finalizers = walk.vm.finalizers().to_vec();

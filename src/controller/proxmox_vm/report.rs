@@ -50,7 +50,8 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
     let progress = if deleting { before } else { progress(recorded, step, *cloned).max(before) };
     let phase = phase(recorded, step, progress, deleting);
     status.progress = Some(progress);
-    status.phase = Some(phase);
+    // A status without a phase is known to be lost until the machine was searched by its marks.
+    status.phase = (!recorded.lost).then_some(phase);
     let (verdict, reason) = verdict(&status, recorded, step, moved_on);
     status.message = Some(reason.message.clone());
     conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);

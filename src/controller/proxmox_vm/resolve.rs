@@ -79,7 +79,7 @@ pub async fn resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<Resolved, kube::
 }
 
 async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
-    let held = vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let held = is_held(vm);
     let deleting = vm.metadata.deletion_timestamp.is_some();
     if deleting && !held {
         return Err(Stop::Resolved(Resolved::Nothing));
@@ -116,8 +116,18 @@ fn recorded(vm: &ProxmoxVM, held: bool) -> Result<Recorded, Stop> {
     let status = vm.status.clone().unwrap_or_default();
     let mut recorded = convert::recorded(&status)
         .map_err(|error| stall("InvalidStatus", format!("the status was written by somebody else: {error}")))?;
-    recorded.lost = held && status.phase.is_none();
+    recorded.lost = is_lost(vm, held);
     Ok(recorded)
+}
+
+/// Whether there is no record where there must be one.
+pub fn is_lost(vm: &ProxmoxVM, held: bool) -> bool {
+    held && vm.status.as_ref().is_none_or(|status| status.phase.is_none())
+}
+
+/// Whether the object is held until nothing of it is left.
+pub fn is_held(vm: &ProxmoxVM) -> bool {
+    vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<ProxmoxCluster, Stop> {

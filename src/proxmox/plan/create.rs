@@ -1,26 +1,28 @@
 //! From an intent to a machine that may be started.
 
 use super::{
-    Action, AttemptOutcome, Context, Intent, Leftover, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
-    Stage, Step, config,
+    Action, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen, Stage,
+    Step, config,
+    remove::Remains,
+    sites::Elsewhere,
     whose::{Whose, claimants, whose},
 };
-use crate::proxmox::{identity, inventory::Reach};
+use crate::proxmox::identity;
 
 impl Context<'_> {
     /// The next step of a machine that never ran.
     pub(super) fn create(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
-        if let Some(step) = self.await_task(intent)? {
+        if let Some(step) = self.await_task(Removal::FailedAttempt)? {
             return Ok(step);
         }
         let place = &intent.place;
         match self.sight(place)? {
-            Sight::Unknown(why) => Ok(self.node_lost(intent, why)),
-            Sight::Absent => self.clone_template(spec, intent),
-            Sight::Present(machine) => match whose(self.owner, place, &machine.config) {
+            Seen::Unknown(why) => Ok(self.node_lost(intent, why)),
+            Seen::Absent => self.clone_template(spec, intent),
+            Seen::Present(machine) => match whose(self.owner, place, &machine.config) {
                 Whose::Foreign => Ok(self.vmid_taken(intent)),
-                Whose::Undecided => self.unfinished_clone(intent),
-                Whose::Ours if machine.config.lock() == Some("clone") => self.unfinished_clone(intent),
+                Whose::Undecided => Ok(self.unfinished_clone(intent, machine)),
+                Whose::Ours if machine.config.lock() == Some("clone") => Ok(self.unfinished_clone(intent, machine)),
                 Whose::Ours => Ok(self.configure(spec, intent, machine)),
             },
         }
@@ -29,13 +31,18 @@ impl Context<'_> {
     fn clone_template(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
         let place = &intent.place;
         // A status from an older backup may speak of an attempt that is long over.
+        if let Some(stall) = self.claim_out_of_reach() {
+            return Ok(stall);
+        }
         match self.other_claims(Some(place))?.as_slice() {
             [] => {}
             [elsewhere] => return self.take_over(elsewhere),
             places => return Ok(Step::Stall(claimants(places))),
         }
-        if self.is_elsewhere(place) {
-            return Ok(self.vmid_taken(intent));
+        match self.elsewhere(place)? {
+            Elsewhere::Nobody => {}
+            Elsewhere::Somebody => return Ok(self.vmid_taken(intent)),
+            Elsewhere::Ours(moved) => return Ok(self.record_intent(intent, |intent| intent.place = moved)),
         }
         let Some(template) = intent.template else {
             let reason = Reason::new("Disappeared", "the machine that was found by its marks disappeared");
@@ -51,16 +58,22 @@ impl Context<'_> {
 
     /// Everything is set before the first boot: the config, the size of the disk, then the start is written down.
     fn configure(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
-        let place = &intent.place;
-        if let Some(blocked) = self.blocked(place, machine) {
+        if let Some(blocked) = self.blocked(&intent.place, machine) {
             return blocked;
         }
         if machine.power != Power::Stopped {
-            return self.record_intent(intent, |intent| intent.stage = Stage::Starting);
+            return self.starting(intent);
         }
-        self.change(spec, intent, machine).unwrap_or_else(|| {
-            // Never sent before it is written down: from here on the machine may have run.
-            self.record_intent(intent, |intent| intent.stage = Stage::Starting)
+        // Never sent before it is written down: from here on the machine may have run.
+        self.change(spec, intent, machine).unwrap_or_else(|| self.starting(intent))
+    }
+
+    /// From here on the machine may have run.
+    pub(super) fn starting(&self, intent: &Intent) -> Step {
+        self.record_intent(intent, |intent| {
+            intent.stage = Stage::Starting;
+            intent.reason = None;
+            intent.since = self.now;
         })
     }
 
@@ -100,50 +113,38 @@ impl Context<'_> {
         )))
     }
 
-    /// A clone that is not finished: it is awaited while a clone of its template runs, and given up when none does.
-    pub(super) fn unfinished_clone(&self, intent: &Intent) -> Planned {
+    /// A clone that is not finished: it is awaited while it may run, and given up when it does not.
+    fn unfinished_clone(&self, intent: &Intent, machine: &Machine) -> Step {
         let place = &intent.place;
-        match self.running_clones(intent) {
-            0 => Ok(self.leave_behind(
-                intent,
-                Reason::new("CloneKilled", format!("the clone to VM {} ended without cleaning up", place.vmid)),
-                format!("VM {} on {} is locked by a clone that no longer runs", place.vmid, place.node),
-                Some(format!("qm unlock {0} && qm destroy {0} --purge", place.vmid)),
-            )),
-            _ => Ok(Step::Wait(Reason::new("Cloning", format!("VM {} on {} is being cloned", place.vmid, place.node)))),
+        match self.half_made(place, Some(intent), machine) {
+            Remains::Stuck(why, Some(command)) => {
+                let message = format!("the clone to VM {} ended without cleaning up", place.vmid);
+                self.leave_behind(Reason::new("CloneKilled", message), why.message, Some(command))
+            }
+            _ => Step::Wait(Reason::new("Cloning", format!("VM {} on {} is being cloned", place.vmid, place.node))),
         }
     }
 
     /// The node of a machine that never ran cannot be asked: it is left behind when the node is really gone.
     pub(super) fn node_lost(&self, intent: &Intent, why: &str) -> Step {
-        let place = &intent.place;
-        let node = &place.node;
-        let gone = match self.node(node) {
-            Some(state) => state.reach == Reach::Offline || self.long_unreachable(node),
-            None => false,
-        };
-        if !gone {
+        let Place { node, vmid } = &intent.place;
+        if !self.is_gone(node) {
             return Step::Wait(Reason::new("NodeUnreachable", format!("{node} cannot be asked: {why}")));
         }
         self.leave_behind(
-            intent,
             Reason::new("NodeLost", format!("{node} was lost: {why}")),
-            format!("{node} cannot be asked whether VM {} is there", place.vmid),
+            format!("{node} cannot be asked whether VM {vmid} is there"),
             None,
         )
     }
 
     /// The attempt ends, and what it left joins the leftovers.
-    pub(super) fn leave_behind(&self, intent: &Intent, reason: Reason, why: String, command: Option<String>) -> Step {
-        let place = intent.place.clone();
-        self.record(|recorded| {
-            recorded.leftovers.push(Leftover { place, reason: why, command, since: self.now });
-            recorded.end_intent(AttemptOutcome::Failed, reason, self.now);
-        })
+    pub(super) fn leave_behind(&self, reason: Reason, why: String, command: Option<String>) -> Step {
+        self.record(|recorded| recorded.leave_behind(reason, why, command, self.now))
     }
 
-    /// Somebody else has the VMID: another one is chosen, on the same node.
-    pub(super) fn vmid_taken(&self, intent: &Intent) -> Step {
+    /// Somebody else has the VMID: another one is chosen.
+    fn vmid_taken(&self, intent: &Intent) -> Step {
         let reason = Reason::new("VmidTaken", format!("VMID {} was taken by somebody else", intent.place.vmid));
         self.record(|recorded| recorded.end_intent(AttemptOutcome::Skipped, reason, self.now))
     }

@@ -1,25 +1,30 @@
 //! A machine that was started: first to its rest, then kept there.
 
+use jiff::SignedDuration;
+
 use super::{
-    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Sight,
-    Stage, Step, config,
+    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal,
+    Seen, Stage, Step, config,
     whose::{Whose, whose},
 };
+
+/// So long after its start was written down a machine that stands still may have run, and been used.
+const START_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 impl Context<'_> {
     /// The next step of a machine whose start was posted.
     pub(super) fn keep(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
-        if let Some(step) = self.await_task(intent)? {
+        if let Some(step) = self.await_task(Removal::FailedAttempt)? {
             return Ok(step);
         }
         let place = &intent.place;
         match self.sight(place)? {
-            Sight::Unknown(why) => Ok(Step::Wait(Reason::new(
+            Seen::Unknown(why) => Ok(Step::Wait(Reason::new(
                 "NodeUnreachable",
                 format!("{} cannot be asked about VM {}: {why}", place.node, place.vmid),
             ))),
-            Sight::Absent => self.missing(intent),
-            Sight::Present(machine) => match whose(self.owner, place, &machine.config) {
+            Seen::Absent => self.missing(intent),
+            Seen::Present(machine) => match whose(self.owner, place, &machine.config) {
                 Whose::Foreign => Ok(Step::Stall(self.not_ours(place))),
                 Whose::Undecided => Ok(Step::Wait(Reason::new(
                     "Locked",
@@ -33,7 +38,7 @@ impl Context<'_> {
     fn run(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
         let place = &intent.place;
         let due = match self.change(spec, intent, machine) {
-            None if machine.power == Power::Stopped => Some(Step::Act(Action::Start(place.clone()))),
+            None if machine.power == Power::Stopped => Some(self.start(intent)),
             due => due,
         };
         if let Some(step) = due {
@@ -61,18 +66,27 @@ impl Context<'_> {
         Step::Rest { reboot_required: config::held_back(&machine.config, &machine.current) }
     }
 
+    /// A start that fails for good ends an attempt and its machine, so it must be sure that no start was carried out
+    /// before whose answer was lost: the machine may have run for hours since.
+    fn start(&self, intent: &Intent) -> Step {
+        if intent.stage == Stage::Starting && self.now.duration_since(intent.since) > START_WINDOW {
+            return self.record_intent(intent, |intent| intent.stage = Stage::Established);
+        }
+        Step::Act(Action::Start(intent.place.clone()))
+    }
+
     /// The node says that it has no such machine: it moved, or nobody has it.
     fn missing(&self, intent: &Intent) -> Planned {
         let place = &intent.place;
         for other in self.siblings(&place.node) {
             let other = Place { node: other, vmid: place.vmid };
             match self.sight(&other)? {
-                Sight::Absent => {}
-                Sight::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
+                Seen::Absent => {}
+                Seen::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
                     return Ok(self.record_intent(intent, |intent| intent.place = other));
                 }
-                Sight::Present(_) => {}
-                Sight::Unknown(why) => {
+                Seen::Present(_) => {}
+                Seen::Unknown(why) => {
                     return Ok(Step::Wait(Reason::new(
                         "NodeUnreachable",
                         format!(
@@ -83,6 +97,9 @@ impl Context<'_> {
                 }
             }
         }
+        if let Some(stall) = self.claim_out_of_reach() {
+            return Ok(stall);
+        }
         Ok(match intent.stage {
             Stage::Established => Step::Stall(Reason::new(
                 "Missing",
@@ -92,10 +109,10 @@ impl Context<'_> {
                     place.vmid
                 ),
             )),
-            Stage::Creating | Stage::Starting | Stage::Abandoning => self.record_intent(intent, |intent| {
-                intent.stage = Stage::Abandoning;
-                intent.reason = Some(Reason::new("Disappeared", "the machine disappeared before it was ready"));
-            }),
+            Stage::Creating | Stage::Starting | Stage::Abandoning => {
+                let reason = Reason::new("Disappeared", "the machine disappeared before it was ready");
+                self.record(|recorded| recorded.give_up(reason))
+            }
         })
     }
 

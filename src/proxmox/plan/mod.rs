@@ -50,9 +50,9 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     match step {
         // Nothing else to do now: the time to look whether something that was left behind can go.
         Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
-            if recorded.task.is_none() && !matches!(desired, Desired::Gone) =>
+            if recorded.task.is_none() && !recorded.lost && !matches!(desired, Desired::Gone) =>
         {
-            flatten(context.remove_leftovers(Removal::FailedAttempt).map(|removal| removal.unwrap_or(step)))
+            flatten(context.tidy().map(|tidied| tidied.unwrap_or(step)))
         }
         step => step,
     }
@@ -74,6 +74,16 @@ enum Removal {
     Deletion,
 }
 
+/// A machine at a place, as far as what was seen can be relied on.
+enum Seen<'a> {
+    /// The node says that it has no such machine, and its cluster has quorum.
+    Absent,
+    /// Nobody knows, and why.
+    Unknown(&'a str),
+    /// It is there.
+    Present(&'a Machine),
+}
+
 /// What every part of the plan reads.
 struct Context<'a> {
     owner: &'a Owner,
@@ -92,8 +102,15 @@ impl<'a> Context<'a> {
     }
 
     /// The machine at a place, or the look that it takes.
-    fn sight(&self, place: &Place) -> Planned<&'a Sight> {
-        self.observed.machines.get(place).ok_or_else(|| Step::Look(Look::Machine(place.clone())))
+    fn sight(&self, place: &Place) -> Planned<Seen<'a>> {
+        let sight = self.observed.machines.get(place).ok_or_else(|| Step::Look(Look::Machine(place.clone())))?;
+        Ok(match sight {
+            // A node that is cut off from its cluster tells what was.
+            Sight::Absent if !self.is_quorate(&place.node) => Seen::Unknown("its cluster does not answer with quorum"),
+            Sight::Absent => Seen::Absent,
+            Sight::Unknown(why) => Seen::Unknown(why),
+            Sight::Present(machine) => Seen::Present(machine),
+        })
     }
 
     /// The volumes of a place, or the look that it takes.
@@ -113,3 +130,6 @@ impl<'a> Context<'a> {
         self.record(|recorded| recorded.intent = Some(intent))
     }
 }
+
+#[cfg(test)]
+mod tests;

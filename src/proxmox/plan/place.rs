@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason, Recorded, Stage,
-    Step, TemplateRef, Volumes, sites::Template, whose::claimants,
+    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason,
+    Recorded, Seen, Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
 };
 use crate::proxmox::{
     inventory::{NodeState, Reach},
@@ -15,6 +15,8 @@ use crate::proxmox::{
 
 /// The first wait after every node that could take a machine has failed.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+/// So many skipped nodes are told in the attempts, at most; the message names them all.
+const SKIPPED_KEPT: usize = 10;
 /// The longest wait.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -28,10 +30,21 @@ enum Verdict<'a> {
     NotYetKnown,
 }
 
+/// Why a template is not to be had.
+enum Unfound {
+    /// There is none, or more than one.
+    Missing(String),
+    /// Its config was not read yet.
+    Unread(Vmid),
+}
+
 impl Context<'_> {
     /// Chooses node, template and VMID, and writes them down.
     pub(super) fn choose_place(&self, spec: &MachineSpec, fleet: &Fleet) -> Planned {
-        if let Some(stall) = self.strangers_of_our_name() {
+        if self.is_reading() {
+            return Ok(Step::Wait(Reason::new("ReadingInventory", "reading which machines there are, and whose")));
+        }
+        if let Some(stall) = self.strangers_of_our_name()?.or_else(|| self.claim_out_of_reach()) {
             return Ok(stall);
         }
         match self.other_claims(None)?.as_slice() {
@@ -45,7 +58,7 @@ impl Context<'_> {
         let mut skipped = Vec::new();
         let mut eligible = Vec::new();
         for node in &fleet.nodes {
-            match self.judge(spec, fleet, node) {
+            match self.judge(spec, fleet, node)? {
                 Verdict::Eligible(template) => eligible.push((self.failures(&node.name), node, template)),
                 Verdict::Skip(reason) => skipped.push((node.name.clone(), reason)),
                 Verdict::NotYetKnown => {
@@ -94,25 +107,32 @@ impl Context<'_> {
     }
 
     /// A machine that carries our name and another uid belongs to an object that was here before: a restored namespace.
-    fn strangers_of_our_name(&self) -> Option<Step> {
-        let owner = self.owner;
-        let claim = self
-            .claims_of_name()
-            .into_iter()
-            .find(|claim| claim.mark.uid != owner.uid && claim.mark.vmid == claim.vmid)?;
-        Some(Step::Stall(Reason::new(
-            "NameTaken",
-            format!(
-                "VM {} on {} belongs to an earlier object of this name (uid {}); it is not touched, and no second one is \
-                 made. Remove that machine, or the mark in its notes",
-                claim.vmid, claim.proxmox_node, claim.mark.uid
-            ),
-        )))
+    fn strangers_of_our_name(&self) -> Planned<Option<Step>> {
+        for claim in self.claims_of_name() {
+            if claim.mark.uid == self.owner.uid || claim.mark.vmid != claim.vmid {
+                continue;
+            }
+            // The list may be from before: the earlier object may just have been deleted.
+            if let Some(node) = claim.node
+                && matches!(self.sight(&Place { node, vmid: claim.vmid })?, Seen::Absent)
+            {
+                continue;
+            }
+            return Ok(Some(Step::Stall(Reason::new(
+                "NameTaken",
+                format!(
+                    "VM {} on {} belongs to an earlier object of this name (uid {}); it is not touched, and no second one \
+                     is made. Remove that machine, or the mark in its notes",
+                    claim.vmid, claim.proxmox_node, claim.mark.uid
+                ),
+            ))));
+        }
+        Ok(None)
     }
 
     /// Whether a node can take the machine.
-    fn judge(&self, spec: &MachineSpec, fleet: &Fleet, node: &FleetNode) -> Verdict<'_> {
-        let skip = |word: &str, message: String| Verdict::Skip(Reason::new(word, message));
+    fn judge(&self, spec: &MachineSpec, fleet: &Fleet, node: &FleetNode) -> Planned<Verdict<'_>> {
+        let skip = |word: &str, message: String| Ok(Verdict::Skip(Reason::new(word, message)));
         if node.cordoned {
             return skip("Cordoned", "cordoned".into());
         }
@@ -131,18 +151,24 @@ impl Context<'_> {
             return skip("NoTemplate", format!("no template for {}", spec.os));
         };
         let template = match self.find_template(&node.name, wanted) {
-            Ok(Some(template)) => template,
-            Ok(None) => return Verdict::NotYetKnown,
-            Err(why) => return skip("NoTemplate", why),
+            Ok(template) => template,
+            Err(Unfound::Missing(why)) => return skip("NoTemplate", why),
+            // The inventory reads it now, or it cannot be read: then the others need not wait.
+            Err(Unfound::Unread(vmid)) => {
+                return match self.sight(&Place { node: node.name.clone(), vmid })? {
+                    Seen::Unknown(why) => skip("NodeUnreachable", why.to_owned()),
+                    Seen::Absent | Seen::Present(_) => Ok(Verdict::NotYetKnown),
+                };
+            }
         };
-        match self.shortage(spec, fleet, node, state, template) {
+        Ok(match self.shortage(spec, fleet, node, state, template) {
             Some(reason) => Verdict::Skip(reason),
             None => Verdict::Eligible(template),
-        }
+        })
     }
 
-    /// The one template that is meant; `Ok(None)` while its config has not been read.
-    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Option<Template<'_>>, String> {
+    /// The one template that is meant.
+    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Template<'_>, Unfound> {
         let snapshot = self.snapshot();
         let vmids: Vec<Vmid> = snapshot
             .templates(node)
@@ -159,9 +185,9 @@ impl Context<'_> {
             TemplateRef::Tag(tag) => format!("template with the tag {tag}"),
         };
         match vmids.as_slice() {
-            [] => Err(format!("no {what}")),
-            [vmid] => Ok(self.template(node, *vmid)),
-            several => Err(format!("more than one {what}: {several:?}")),
+            [] => Err(Unfound::Missing(format!("no {what}"))),
+            [vmid] => self.template(node, *vmid).ok_or(Unfound::Unread(*vmid)),
+            several => Err(Unfound::Missing(format!("more than one {what}: {several:?}"))),
         }
     }
 
@@ -258,16 +284,14 @@ impl Context<'_> {
         node: &FleetNode,
         template: Template<'_>,
     ) -> Planned<Result<Vmid, Reason>> {
-        let mine: BTreeSet<Vmid> = self
-            .recorded
-            .attempts
-            .iter()
-            .filter_map(|attempt| attempt.vmid)
-            .chain(self.recorded.leftovers.iter().map(|leftover| leftover.place.vmid))
-            .collect();
+        let left: BTreeSet<Vmid> = self.recorded.leftovers.iter().map(|leftover| leftover.place.vmid).collect();
+        let tried: BTreeSet<Vmid> = self.recorded.attempts.iter().filter_map(|attempt| attempt.vmid).collect();
         let ranges = fleet.ranges.get(&spec.os).into_iter().chain(std::iter::once(&fleet.fallback));
-        for vmid in ranges.flat_map(|(from, to)| *from..=*to) {
-            if mine.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
+        let all = ranges.flat_map(|(from, to)| *from..=*to);
+        // One that was tried comes last: what was refused once may be again, and a late clone may still appear there.
+        let untried = all.clone().filter(|vmid| !tried.contains(vmid));
+        for vmid in untried.chain(all.filter(|vmid| tried.contains(vmid))) {
+            if left.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
                 continue;
             }
             let stored = match self.volumes(&Place { node: node.name.clone(), vmid })? {
@@ -290,7 +314,9 @@ impl Context<'_> {
     /// How often attempts on a node have failed.
     fn failures(&self, node: &str) -> u32 {
         let failed = self.failed_attempts().filter(|attempt| attempt.node == node).count();
-        u32::try_from(failed).unwrap_or(u32::MAX)
+        // With so many failures that the first are forgotten, no node counts as untried.
+        let least = usize::from(self.failed_attempts().count() >= ATTEMPTS_KEPT);
+        u32::try_from(failed.max(least)).unwrap_or(u32::MAX)
     }
 
     fn failed_attempts(&self) -> impl Iterator<Item = &Attempt> {
@@ -330,11 +356,14 @@ impl Context<'_> {
 
     fn with_skipped(&self, skipped: Vec<(String, Reason)>, change: impl FnOnce(&mut Recorded)) -> Step {
         self.record(|recorded| {
-            for (node, reason) in skipped {
+            for (node, reason) in skipped.into_iter().take(SKIPPED_KEPT) {
                 let last = recorded.attempts.iter().rev().find(|attempt| attempt.node == node);
                 let known =
                     last.is_some_and(|last| last.outcome == AttemptOutcome::Skipped && last.reason.word == reason.word);
                 if !known {
+                    recorded.attempts.retain(|other| {
+                        other.node != node || other.outcome != AttemptOutcome::Skipped || other.vmid.is_some()
+                    });
                     let outcome = AttemptOutcome::Skipped;
                     recorded.push_attempt(Attempt { node, vmid: None, outcome, reason, time: self.now });
                 }

@@ -6,7 +6,7 @@ use super::Place;
 use crate::proxmox::wire::{Upid, Vmid};
 
 /// How many attempts are kept.
-const ATTEMPTS_KEPT: usize = 20;
+pub(super) const ATTEMPTS_KEPT: usize = 20;
 
 /// What was recorded before: the write-ahead log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Intent {
     pub reason: Option<Reason>,
     /// Failures that were tried again here.
     pub retries: i64,
-    /// When it was written down.
+    /// When it was written down; of a machine that is being started, when that was.
     pub since: Timestamp,
 }
 
@@ -136,7 +136,7 @@ pub struct Leftover {
     pub reason: String,
     /// What an administrator types on the node.
     pub command: Option<String>,
-    /// Since when.
+    /// When it was found, or last tried in vain.
     pub since: Timestamp,
 }
 
@@ -153,6 +153,23 @@ impl Recorded {
         self.attempts.push(attempt);
         let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
         self.attempts.drain(..surplus);
+    }
+
+    /// The attempt is given up: what it made is to be removed.
+    pub(super) fn give_up(&mut self, reason: Reason) {
+        if let Some(intent) = &mut self.intent {
+            intent.stage = Stage::Abandoning;
+            intent.reason = Some(reason);
+            intent.retries = 0;
+        }
+    }
+
+    /// The attempt ends, and what it made joins the leftovers.
+    pub(super) fn leave_behind(&mut self, reason: Reason, why: String, command: Option<String>, now: Timestamp) {
+        if let Some(Intent { place, .. }) = &self.intent {
+            self.leftovers.push(Leftover { place: place.clone(), reason: why, command, since: now });
+        }
+        self.end_intent(AttemptOutcome::Failed, reason, now);
     }
 
     /// The intent ends, and why.

@@ -1,13 +1,16 @@
 //! Removing: a failed attempt, what earlier attempts left, and everything when the object is deleted.
 
+use jiff::SignedDuration;
+
 use super::{
-    Action, AttemptOutcome, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Removal, Sight, Stage,
-    Step, Task, TaskAction, TaskSight, Volumes,
+    Action, AttemptOutcome, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Recorded, Removal, Seen,
+    Stage, Step, TaskAction, TaskSight, Volumes,
     whose::{Whose, whose},
 };
+use crate::proxmox::inventory::Reach;
 
 /// What is at a place that is to be empty.
-enum Remains {
+pub(super) enum Remains {
     /// Nothing of ours.
     Nothing,
     /// This brings it closer.
@@ -18,36 +21,50 @@ enum Remains {
     Foreign,
 }
 
+/// How long a leftover that could not be removed is left alone, while the object lives.
+const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
 impl Context<'_> {
     /// The next step of a deletion: the machine, what earlier attempts left, then the finalizer.
     pub(super) fn remove_everything(&self) -> Planned {
         if let Some(intent) = &self.recorded.intent {
             return self.remove_attempt(intent, Removal::Deletion);
         }
-        if let Some(step) = self.await_any_task()? {
+        if let Some(step) = self.await_task(Removal::Deletion)? {
             return Ok(step);
         }
         if let Some(step) = self.remove_leftovers(Removal::Deletion)? {
             return Ok(step);
         }
-        // A clone call that was under way when the process died may have been carried out after its attempt was over.
-        let late = self.other_claims(None)?;
+        let late = self.late_clones(Removal::Deletion)?;
         if !late.is_empty() {
-            return Ok(self.record(|recorded| {
-                recorded.leftovers.extend(late.into_iter().map(|place| Leftover {
-                    reason: format!("VM {} on {} was made by an earlier attempt", place.vmid, place.node),
-                    place,
-                    command: None,
-                    since: self.now,
-                }));
-            }));
+            return Ok(self.record(|recorded| self.add_late(recorded, late)));
         }
-        Ok(Step::Release)
+        Ok(self.claim_out_of_reach().unwrap_or(Step::Release))
+    }
+
+    /// What an object that lives does when nothing else is to be done: look whether something that was left behind can
+    /// go now.
+    pub(super) fn tidy(&self) -> Planned<Option<Step>> {
+        let late = self.late_clones(Removal::FailedAttempt)?;
+        if !late.is_empty() {
+            return Ok(Some(self.record(|recorded| self.add_late(recorded, late))));
+        }
+        self.remove_leftovers(Removal::FailedAttempt)
+    }
+
+    fn add_late(&self, recorded: &mut Recorded, late: Vec<Place>) {
+        recorded.leftovers.extend(late.into_iter().map(|place| Leftover {
+            reason: format!("VM {} on {} was made by an earlier attempt", place.vmid, place.node),
+            place,
+            command: None,
+            since: self.now,
+        }));
     }
 
     /// The next step of removing an attempt.
     pub(super) fn remove_attempt(&self, intent: &Intent, removal: Removal) -> Planned {
-        if let Some(step) = self.cancel_task(intent, removal)? {
+        if let Some(step) = self.cancel_task(removal)? {
             return Ok(step);
         }
         let place = &intent.place;
@@ -58,11 +75,13 @@ impl Context<'_> {
         Ok(match self.remains(place, Some(intent), removal)? {
             Remains::Nothing => ended(),
             Remains::Step(step) => step,
-            Remains::Foreign if removal == Removal::FailedAttempt || intent.stage == Stage::Creating => ended(),
-            Remains::Foreign => Step::Stall(self.not_ours(place)),
+            Remains::Foreign => match intent.stage {
+                Stage::Creating | Stage::Abandoning => ended(),
+                Stage::Starting | Stage::Established => Step::Stall(self.not_ours(place)),
+            },
             Remains::Stuck(reason, Some(command)) => {
                 let failed = intent.reason.clone().unwrap_or_else(|| reason.clone());
-                self.leave_behind(intent, failed, reason.message, Some(command))
+                self.leave_behind(failed, reason.message, Some(command))
             }
             Remains::Stuck(reason, None) if removal == Removal::FailedAttempt && reason.word == "NodeUnreachable" => {
                 self.node_lost(intent, &reason.message)
@@ -74,12 +93,17 @@ impl Context<'_> {
     /// The next step for what earlier attempts left, if one can be taken or must be awaited.
     pub(super) fn remove_leftovers(&self, removal: Removal) -> Planned<Option<Step>> {
         let mut waiting = None;
+        let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
         for leftover in &self.recorded.leftovers {
+            if here == Some(&leftover.place) {
+                return Ok(Some(self.forget_leftover(&leftover.place)));
+            }
+            if removal == Removal::FailedAttempt && self.is_left_alone(leftover) {
+                continue;
+            }
             match self.remains(&leftover.place, None, removal)? {
                 Remains::Nothing | Remains::Foreign => {
-                    return Ok(Some(self.record(|recorded| {
-                        recorded.leftovers.retain(|other| other.place != leftover.place);
-                    })));
+                    return Ok(Some(self.forget_leftover(&leftover.place)));
                 }
                 Remains::Step(step @ (Step::Act(_) | Step::Record(_))) => return Ok(Some(step)),
                 Remains::Step(step) => waiting = waiting.or(Some(step)),
@@ -97,22 +121,31 @@ impl Context<'_> {
         Ok(waiting.filter(|_| removal == Removal::Deletion))
     }
 
+    fn forget_leftover(&self, place: &Place) -> Step {
+        self.record(|recorded| recorded.leftovers.retain(|other| other.place != *place))
+    }
+
+    fn is_left_alone(&self, leftover: &Leftover) -> bool {
+        let reachable = self.node(&leftover.place.node).is_some_and(|node| node.reach == Reach::Online);
+        !reachable || self.now.duration_since(leftover.since) < LEFTOVER_PAUSE
+    }
+
     /// What is at a place, and what removes it.
     fn remains(&self, place: &Place, intent: Option<&Intent>, removal: Removal) -> Planned<Remains> {
         let Place { node, vmid } = place;
         match self.sight(place)? {
-            Sight::Unknown(why) => Ok(Remains::Stuck(
+            Seen::Unknown(why) => Ok(Remains::Stuck(
                 Reason::new("NodeUnreachable", format!("{node} cannot be asked about VM {vmid}: {why}")),
                 None,
             )),
-            Sight::Absent => match intent {
+            Seen::Absent => match intent {
                 Some(intent) if removal == Removal::Deletion => match self.moved(intent)? {
                     Some(remains) => Ok(remains),
                     None => self.loose_volumes(place),
                 },
                 _ => self.loose_volumes(place),
             },
-            Sight::Present(machine) => Ok(match whose(self.owner, place, &machine.config) {
+            Seen::Present(machine) => Ok(match whose(self.owner, place, &machine.config) {
                 Whose::Foreign => Remains::Foreign,
                 Whose::Undecided => self.half_made(place, intent, machine),
                 Whose::Ours if machine.config.lock() == Some("clone") => self.half_made(place, intent, machine),
@@ -124,7 +157,10 @@ impl Context<'_> {
     fn destroy(&self, place: &Place, intent: Option<&Intent>, machine: &Machine, removal: Removal) -> Remains {
         let Place { node, vmid } = place;
         if let Some(lock) = machine.config.lock() {
-            let message = format!("VM {vmid} on {node} is locked ({lock}); it is removed when that has ended");
+            let message = format!(
+                "VM {vmid} on {node} is locked ({lock}) and is removed when that has ended; if nothing works on it any more, \
+                 an administrator can help with: qm unlock {vmid}"
+            );
             return Remains::Stuck(Reason::new("Locked", message), None);
         }
         if machine.config.is_protected() {
@@ -136,10 +172,7 @@ impl Context<'_> {
             (Power::Stopped, ..) => Remains::Step(Step::Act(Action::Destroy(place.clone()))),
             (_, Removal::Deletion, _) => Remains::Step(Step::Act(Action::Stop(place.clone()))),
             // It runs after all, so it is no failed attempt.
-            (_, Removal::FailedAttempt, Some(intent)) => Remains::Step(self.record_intent(intent, |intent| {
-                intent.stage = Stage::Starting;
-                intent.reason = None;
-            })),
+            (_, Removal::FailedAttempt, Some(intent)) => Remains::Step(self.starting(intent)),
             (_, Removal::FailedAttempt, None) => {
                 let message = format!("VM {vmid} on {node} was started by somebody and is not removed while it runs");
                 Remains::Stuck(Reason::new("Running", message), None)
@@ -148,9 +181,10 @@ impl Context<'_> {
     }
 
     /// A clone or a destroy that was cut short. Locks of that kind are for root alone to lift.
-    fn half_made(&self, place: &Place, intent: Option<&Intent>, machine: &Machine) -> Remains {
+    pub(super) fn half_made(&self, place: &Place, intent: Option<&Intent>, machine: &Machine) -> Remains {
         let Place { node, vmid } = place;
-        if intent.is_some_and(|intent| self.running_clones(intent) > 0) || self.is_busy(place) {
+        let dated = !self.lists_lock(place, machine.config.lock());
+        if dated || self.is_cloning(place, intent) || self.is_busy(place) {
             let message = format!("VM {vmid} on {node} is still being made or removed");
             return Remains::Stuck(Reason::new("Busy", message), None);
         }
@@ -172,15 +206,15 @@ impl Context<'_> {
         for node in self.siblings(&place.node) {
             let other = Place { node, vmid: place.vmid };
             match self.sight(&other)? {
-                Sight::Absent => {}
-                Sight::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
+                Seen::Absent => {}
+                Seen::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
                     let step = self.record_intent(intent, |intent| intent.place = other);
                     return Ok(Some(Remains::Step(step)));
                 }
-                Sight::Present(_) => {}
+                Seen::Present(_) => {}
                 // The cluster's list names the machines of nodes that are down, too.
-                Sight::Unknown(_) if !self.lists(&other) => {}
-                Sight::Unknown(why) => {
+                Seen::Unknown(_) if !self.lists(&other) => {}
+                Seen::Unknown(why) => {
                     let message = format!("VM {} may be on {}, which cannot be asked: {why}", place.vmid, other.node);
                     return Ok(Some(Remains::Stuck(Reason::new("NodeUnreachable", message), None)));
                 }
@@ -201,6 +235,8 @@ impl Context<'_> {
         };
         Ok(match volumes.first() {
             None => Remains::Nothing,
+            // They may be those of the guest that has the VMID now.
+            Some(_) if self.is_others(place) => Remains::Nothing,
             Some(volume) if volume.shared => Remains::Stuck(
                 Reason::new(
                     "VolumeLeft",
@@ -218,14 +254,14 @@ impl Context<'_> {
     }
 
     /// A clone that is given up is stopped; any other task is awaited.
-    fn cancel_task(&self, intent: &Intent, removal: Removal) -> Planned<Option<Step>> {
+    fn cancel_task(&self, removal: Removal) -> Planned<Option<Step>> {
         match &self.recorded.task {
-            Some(task) if task.action == TaskAction::Clone => match self.task_sight(task)? {
-                TaskSight::Running(_) => Ok(Some(Step::Act(Action::StopTask(task.clone())))),
-                _ => self.await_task_of(Some(intent), removal),
-            },
-            Some(Task { .. }) => self.await_task_of(Some(intent), removal),
-            None => Ok(None),
+            Some(task)
+                if task.action == TaskAction::Clone && matches!(self.task_sight(task)?, TaskSight::Running(_)) =>
+            {
+                Ok(Some(Step::Act(Action::StopTask(task.clone()))))
+            }
+            _ => self.await_task(removal),
         }
     }
 }

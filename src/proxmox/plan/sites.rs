@@ -2,14 +2,27 @@
 
 use jiff::SignedDuration;
 
-use super::{Context, Intent, Place};
+use super::{
+    Context, Intent, Place, Planned, Reason, Seen, Step,
+    whose::{Whose, whose},
+};
 use crate::proxmox::{
-    inventory::{Claim, TaskState, VmEntry},
+    inventory::{Claim, GuestKind, Reach, SiteState, TaskState, VmEntry},
     wire::Vmid,
 };
 
 /// So long a host that belongs to no cluster may be silent before it counts as gone.
 const LONG: SignedDuration = SignedDuration::from_secs(60);
+
+/// What else has a VMID in a cluster.
+pub(super) enum Elsewhere {
+    /// Nothing.
+    Nobody,
+    /// Somebody's machine or container.
+    Somebody,
+    /// Our machine, which was moved there.
+    Ours(Place),
+}
 
 /// A template whose config was read.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +43,22 @@ impl<'a> Context<'a> {
         self.snapshot().site_of(node).is_some_and(|site| site.quorate && !site.stale)
     }
 
-    /// Whether a node has been silent for so long that it counts as gone.
-    pub(super) fn long_unreachable(&self, node: &str) -> bool {
-        let since = self.snapshot().site_of(node).and_then(|site| site.failing_since);
-        since.is_some_and(|since| self.now.duration_since(since) > LONG)
+    /// Whether a node is gone: its cluster says so, it is named no more, or it has been silent for long.
+    pub(super) fn is_gone(&self, node: &str) -> bool {
+        let Some(state) = self.node(node) else { return true };
+        let silent = self.snapshot().site_of(node).and_then(|site| site.failing_since);
+        state.reach == Reach::Offline || silent.is_some_and(|since| self.now.duration_since(since) > LONG)
+    }
+
+    /// Whether what guests there are, and whose, is just being read for the first time.
+    pub(super) fn is_reading(&self) -> bool {
+        let reading = |site: &SiteState| {
+            let mut machines = site.vms.values().filter(|entry| entry.kind == GuestKind::Qemu).peekable();
+            site.error.is_none()
+                && !site.stale
+                && (site.at.is_none() || machines.peek().is_some() && machines.all(|entry| entry.details.is_none()))
+        };
+        self.snapshot().sites().any(|(_, site)| reading(site))
     }
 
     /// A template, once its config was read.
@@ -55,9 +80,38 @@ impl<'a> Context<'a> {
             .map(|(vmid, entry)| (*vmid, entry))
     }
 
-    /// Whether another node of the place's cluster has the VMID.
-    pub(super) fn is_elsewhere(&self, place: &Place) -> bool {
-        self.snapshot().vm(&place.node, place.vmid).is_some_and(|entry| entry.node.as_deref() != Some(&place.node))
+    /// What else has the VMID in the place's cluster: a machine on another node, or a container.
+    pub(super) fn elsewhere(&self, place: &Place) -> Planned<Elsewhere> {
+        let Some(entry) = self.snapshot().vm(&place.node, place.vmid) else { return Ok(Elsewhere::Nobody) };
+        let node = match &entry.node {
+            Some(node) if entry.kind == GuestKind::Qemu => node.clone(),
+            _ => return Ok(Elsewhere::Somebody),
+        };
+        if node == place.node {
+            return Ok(Elsewhere::Nobody);
+        }
+        let other = Place { node, vmid: place.vmid };
+        Ok(match self.sight(&other)? {
+            // The list is from before.
+            Seen::Absent => Elsewhere::Nobody,
+            Seen::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
+                Elsewhere::Ours(other)
+            }
+            Seen::Present(_) | Seen::Unknown(_) => Elsewhere::Somebody,
+        })
+    }
+
+    /// Whether another guest of the place's cluster has the VMID, as far as the list knows: its volumes carry it too.
+    pub(super) fn is_others(&self, place: &Place) -> bool {
+        self.snapshot()
+            .vm(&place.node, place.vmid)
+            .is_some_and(|entry| entry.kind != GuestKind::Qemu || entry.node.as_deref() != Some(&place.node))
+    }
+
+    /// Whether two of our nodes belong to one cluster.
+    pub(super) fn is_same_site(&self, one: &str, other: &str) -> bool {
+        let site = |name: &str| self.node(name).map(|node| node.site);
+        site(one).is_some() && site(one) == site(other)
     }
 
     /// Whether the list has the VMID on that very node.
@@ -71,13 +125,34 @@ impl<'a> Context<'a> {
         site.into_iter().flat_map(|site| site.nodes.keys()).filter(|name| *name != node).cloned().collect()
     }
 
-    /// How many clones run on the intent's node from its template; from any, if that is not known.
-    pub(super) fn running_clones(&self, intent: &Intent) -> usize {
-        let node = &intent.place.node;
-        match intent.template {
-            Some(template) => self.snapshot().running_clones_of(node, template),
-            None => self.running_tasks(node, |kind, _| kind == "qmclone"),
+    /// Whether a clone runs that may be the one to the place: of the attempt's template, if that is known.
+    pub(super) fn is_cloning(&self, place: &Place, intent: Option<&Intent>) -> bool {
+        match intent.and_then(|intent| intent.template) {
+            Some(template) => self.snapshot().running_clones_of(&place.node, template) > 0,
+            None => self.running_tasks(&place.node, |kind, _| kind == "qmclone") > 0,
         }
+    }
+
+    /// Whether the list shows the place with this lock, so that it and its tasks are not from before or after.
+    pub(super) fn lists_lock(&self, place: &Place, lock: Option<&str>) -> bool {
+        self.is_quorate(&place.node)
+            && self.lists(place)
+            && self.snapshot().vm(&place.node, place.vmid).is_some_and(|entry| entry.lock.as_deref() == lock)
+    }
+
+    /// A machine of ours that stands where it cannot be reached: on a node of a cluster that is none of our nodes.
+    pub(super) fn claim_out_of_reach(&self) -> Option<Step> {
+        let claims = self.snapshot().claims(&self.owner.uid);
+        let claim =
+            claims.into_iter().find(|claim| claim.node.is_none() && claim.mark == self.owner.mark(claim.vmid))?;
+        Some(Step::Stall(Reason::new(
+            "OutOfReach",
+            format!(
+                "VM {} carries the mark of this object on {}, which the ProxmoxCluster does not name; add that node to \
+                 it, or move the machine",
+                claim.vmid, claim.proxmox_node
+            ),
+        )))
     }
 
     /// Whether a task runs that is filed under the place's VMID.

@@ -1,12 +1,14 @@
 //! Tasks that are awaited, and what their end and failed calls mean for the plan.
 
+use jiff::Timestamp;
+
 use super::{
-    Action, Context, Intent, Look, Planned, RETRIES_PER_NODE, Reason, Recorded, Removal, Stage, Step, Task, TaskAction,
+    Action, Context, Look, Place, Planned, RETRIES_PER_NODE, Reason, Recorded, Removal, Stage, Step, Task, TaskAction,
     TaskSight,
 };
 use crate::proxmox::{
-    inventory::Reach,
     outcome::{self, Outcome},
+    wire::Vmid,
 };
 
 impl<'a> Context<'a> {
@@ -14,76 +16,161 @@ impl<'a> Context<'a> {
         self.observed.tasks.get(task.upid.as_str()).ok_or_else(|| Step::Look(Look::Task(task.clone())))
     }
 
-    /// The step that the recorded task asks for, while a machine is made or kept.
-    pub(super) fn await_task(&self, intent: &Intent) -> Planned<Option<Step>> {
-        self.await_task_of(Some(intent), Removal::FailedAttempt)
-    }
-
-    /// The step that the recorded task asks for, with no attempt under way.
-    pub(super) fn await_any_task(&self) -> Planned<Option<Step>> {
-        self.await_task_of(None, Removal::Deletion)
-    }
-
-    pub(super) fn await_task_of(&self, intent: Option<&Intent>, removal: Removal) -> Planned<Option<Step>> {
+    /// The step that the recorded task asks for.
+    pub(super) fn await_task(&self, removal: Removal) -> Planned<Option<Step>> {
         let Some(task) = &self.recorded.task else { return Ok(None) };
         Ok(Some(match self.task_sight(task)? {
             TaskSight::Running(percent) => Step::Wait(running(task, *percent)),
             TaskSight::Succeeded | TaskSight::Vanished => self.record(|recorded| recorded.task = None),
-            TaskSight::Unknown(why) => match intent {
-                // A node that is gone takes its task with it; the machine itself is looked at next.
-                Some(_) if self.node(&task.node).is_some_and(|node| node.reach == Reach::Offline) => {
-                    self.record(|recorded| recorded.task = None)
-                }
-                _ => {
-                    let message = format!("{} cannot be asked about its task: {why}", task.node);
-                    Step::Wait(Reason::new("NodeUnreachable", message))
-                }
-            },
+            // A node that is gone takes its task with it; the machine itself is looked at next.
+            TaskSight::Unknown(_) if self.is_gone(&task.node) => self.record(|recorded| recorded.task = None),
+            TaskSight::Unknown(why) => {
+                let message = format!("{} cannot be asked about its task: {why}", task.node);
+                Step::Wait(Reason::new("NodeUnreachable", message))
+            }
             TaskSight::Failed(text) => {
                 let outcome = outcome::of_task(task.action, text);
                 let cleared = self.recorded.with(|recorded| recorded.task = None);
-                settle(&cleared, removal, outcome, task.action == TaskAction::Clone)
+                let failed = Failed::task(task, &cleared);
+                settle(&cleared, removal, &failed, outcome, self.now)
             }
         }))
     }
 }
 
 /// What follows from a call that failed.
-pub fn failed_action(desired_gone: bool, recorded: &Recorded, action: &Action, outcome: Outcome) -> Step {
+pub fn failed_action(
+    desired_gone: bool,
+    recorded: &Recorded,
+    action: &Action,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Step {
     let removal = if desired_gone { Removal::Deletion } else { Removal::FailedAttempt };
-    settle(recorded, removal, outcome, matches!(action, Action::Clone { .. }))
+    settle(recorded, removal, &Failed::call(action, recorded), outcome, now)
+}
+
+/// What failed: a call, or the task that it started.
+struct Failed {
+    /// What it was to do, if a task does such.
+    action: Option<TaskAction>,
+    /// It was about these that earlier attempts left behind, and not about the attempt under way.
+    leftovers: Vec<Place>,
+    /// What an administrator can type to get it done.
+    command: Option<String>,
+}
+
+impl Failed {
+    fn call(action: &Action, recorded: &Recorded) -> Self {
+        let (done, place, command) = match action {
+            Action::Clone { .. } => (Some(TaskAction::Clone), None, None),
+            Action::Resize { .. } => (Some(TaskAction::Resize), None, None),
+            Action::Start(_) => (Some(TaskAction::Start), None, None),
+            Action::Configure { .. } | Action::Tag { .. } | Action::StopTask(_) => (None, None, None),
+            Action::Stop(place) => (Some(TaskAction::Stop), Some(place), None),
+            Action::Destroy(place) => (Some(TaskAction::Destroy), Some(place), Some(destroy_command(place.vmid))),
+            Action::FreeVolume { place, volume } => {
+                (Some(TaskAction::FreeVolume), Some(place), Some(format!("pvesm free {volume}")))
+            }
+        };
+        let leftovers = recorded.leftovers.iter().map(|leftover| &leftover.place);
+        Self { action: done, leftovers: leftovers.filter(|left| Some(*left) == place).cloned().collect(), command }
+    }
+
+    /// A task says its node, and in its id the VMID: `600`, or `600@local` where a volume is freed.
+    fn task(task: &Task, recorded: &Recorded) -> Self {
+        let removes = matches!(task.action, TaskAction::Stop | TaskAction::Destroy | TaskAction::FreeVolume);
+        let digits: String = task.upid.id().chars().take_while(char::is_ascii_digit).collect();
+        let vmid: Option<Vmid> = digits.parse().ok();
+        let of_intent = |place: &Place| recorded.intent.as_ref().is_some_and(|intent| intent.place == *place);
+        let places = recorded.leftovers.iter().map(|leftover| &leftover.place);
+        let meant = places.filter(|place| {
+            removes && place.node == task.node && vmid.is_none_or(|vmid| vmid == place.vmid) && !of_intent(place)
+        });
+        let command = vmid.filter(|_| task.action == TaskAction::Destroy).map(destroy_command);
+        Self { action: Some(task.action), leftovers: meant.cloned().collect(), command }
+    }
+}
+
+fn destroy_command(vmid: Vmid) -> String {
+    format!("qm destroy {vmid} --purge")
 }
 
 /// What an outcome means for the record.
-fn settle(recorded: &Recorded, removal: Removal, outcome: Outcome, cloning: bool) -> Step {
-    let advancing = removal == Removal::FailedAttempt
-        && recorded.intent.as_ref().is_some_and(|intent| matches!(intent.stage, Stage::Creating | Stage::Starting));
-    let give_up = |reason: Reason| {
-        Step::Record(Box::new(recorded.with(|recorded| {
-            if let Some(intent) = &mut recorded.intent {
-                intent.stage = Stage::Abandoning;
-                intent.reason = Some(reason);
+fn settle(recorded: &Recorded, removal: Removal, failed: &Failed, outcome: Outcome, now: Timestamp) -> Step {
+    if !failed.leftovers.is_empty() {
+        return settle_leftover(recorded, removal, failed, outcome, now);
+    }
+    let stage = recorded.intent.as_ref().filter(|_| removal == Removal::FailedAttempt).map(|intent| intent.stage);
+    let give_up = |reason| Step::Record(Box::new(recorded.with(|recorded| recorded.give_up(reason))));
+    let again = |reason| Step::Retry(Box::new(recorded.clone()), reason);
+    let counted = recorded.with(|recorded| {
+        if let Some(intent) = &mut recorded.intent {
+            intent.retries = intent.retries.saturating_add(1);
+        }
+    });
+    let exhausted = counted.intent.as_ref().is_some_and(|intent| intent.retries > RETRIES_PER_NODE);
+    let count = |reason| Step::Retry(Box::new(counted.clone()), reason);
+
+    if stage == Some(Stage::Abandoning) {
+        // What cannot be removed must not keep the next node waiting.
+        return match outcome {
+            Outcome::LookAgain(reason) => again(reason),
+            Outcome::RetryHere(reason)
+            | Outcome::Wait(reason)
+            | Outcome::NextNode(reason)
+            | Outcome::Stalled(reason)
+                if exhausted =>
+            {
+                Step::Record(Box::new(recorded.with(|recorded| {
+                    let why = recorded.intent.as_ref().and_then(|intent| intent.reason.clone());
+                    let why = why.unwrap_or_else(|| reason.clone());
+                    recorded.leave_behind(why, reason.message, failed.command.clone(), now);
+                })))
             }
-        })))
+            Outcome::RetryHere(reason)
+            | Outcome::Wait(reason)
+            | Outcome::NextNode(reason)
+            | Outcome::Stalled(reason) => count(reason),
+        };
+    }
+    let cloning = stage == Some(Stage::Creating) && failed.action == Some(TaskAction::Clone);
+    // A machine that may have run stays where it is, whatever else fails.
+    let replaceable = match stage {
+        Some(Stage::Creating) => matches!(failed.action, Some(TaskAction::Clone | TaskAction::Resize)),
+        Some(Stage::Starting) => failed.action == Some(TaskAction::Start),
+        Some(Stage::Established | Stage::Abandoning) | None => false,
     };
     match outcome {
-        Outcome::LookAgain(reason) => Step::Retry(Box::new(recorded.clone()), reason),
-        Outcome::Wait(reason) => Step::Retry(Box::new(recorded.clone()), reason),
-        Outcome::RetryHere(reason) => {
-            let retries = recorded.intent.as_ref().map_or(0, |intent| intent.retries).saturating_add(1);
-            if advancing && cloning && retries > RETRIES_PER_NODE {
-                return give_up(reason);
-            }
-            let counted = recorded.with(|recorded| {
-                if let Some(intent) = &mut recorded.intent {
-                    intent.retries = retries;
-                }
-            });
-            Step::Retry(Box::new(counted), reason)
-        }
-        Outcome::NextNode(reason) if advancing => give_up(reason),
-        Outcome::NextNode(reason) => Step::Retry(Box::new(recorded.clone()), reason),
+        Outcome::LookAgain(reason) | Outcome::RetryHere(reason) if cloning && exhausted => give_up(reason),
+        Outcome::LookAgain(reason) if cloning => count(reason),
+        Outcome::LookAgain(reason) | Outcome::Wait(reason) => again(reason),
+        Outcome::RetryHere(reason) => count(reason),
+        Outcome::NextNode(reason) if replaceable => give_up(reason),
+        Outcome::NextNode(reason) => again(reason),
         Outcome::Stalled(reason) => Step::Stall(reason),
+    }
+}
+
+/// What was left behind and cannot be removed holds up nothing while the object lives; its deletion goes on trying.
+fn settle_leftover(recorded: &Recorded, removal: Removal, failed: &Failed, outcome: Outcome, now: Timestamp) -> Step {
+    let (Outcome::LookAgain(reason)
+    | Outcome::RetryHere(reason)
+    | Outcome::NextNode(reason)
+    | Outcome::Wait(reason)
+    | Outcome::Stalled(reason)) = outcome;
+    let noted = recorded.with(|recorded| {
+        for leftover in &mut recorded.leftovers {
+            if failed.leftovers.contains(&leftover.place) {
+                leftover.reason.clone_from(&reason.message);
+                leftover.command = failed.command.clone().or(leftover.command.take());
+                leftover.since = now;
+            }
+        }
+    });
+    match removal {
+        Removal::FailedAttempt => Step::Record(Box::new(noted)),
+        Removal::Deletion => Step::Retry(Box::new(noted), reason),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whose a machine is, told by its marks.
 
-use super::{Context, Intent, Owner, Place, Planned, Reason, Recorded, Sight, Stage, Step};
+use super::{AttemptOutcome, Context, Intent, Owner, Place, Planned, Reason, Recorded, Removal, Seen, Stage, Step};
 use crate::proxmox::{identity::Mark, wire::VmConfig};
 
 /// Whose the machine at a recorded place is.
@@ -35,7 +35,7 @@ impl Context<'_> {
     pub(super) fn other_claims(&self, recorded: Option<&Place>) -> Planned<Vec<Place>> {
         let mut claims = Vec::new();
         for place in self.listed_claims(recorded) {
-            if !matches!(self.sight(&place)?, Sight::Absent) {
+            if !matches!(self.sight(&place)?, Seen::Absent) {
                 claims.push(place);
             }
         }
@@ -64,6 +64,9 @@ impl Context<'_> {
                 ),
             )));
         }
+        if let Some(stall) = self.claim_out_of_reach() {
+            return Ok(stall);
+        }
         Ok(match self.other_claims(None)?.as_slice() {
             [] => self.record(|recorded| recorded.lost = false),
             [place] => self.take_over(place)?,
@@ -71,15 +74,50 @@ impl Context<'_> {
         })
     }
 
+    /// Machines of ours beside the one that is recorded: a clone call that was under way when its process died, or that
+    /// came from one that knew nothing newer, was carried out after its attempt was over.
+    ///
+    /// While the object lives these are only such as never ran: at the place of an attempt that failed, or without the
+    /// second mark. When it is deleted, any machine that carries its mark goes.
+    pub(super) fn late_clones(&self, removal: Removal) -> Planned<Vec<Place>> {
+        let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
+        let mut late = Vec::new();
+        for place in self.other_claims(here)? {
+            let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
+            let failed_here =
+                attempts().any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
+            // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
+            let copied =
+                attempts().next().is_some() && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
+            if copied || (removal == Removal::FailedAttempt && here.is_some_and(|here| here.vmid == place.vmid)) {
+                continue;
+            }
+            // The list may be from before.
+            let meant = match self.sight(&place)? {
+                Seen::Present(machine) => {
+                    let unmarked = machine.config.smbios_uuid() != Some(self.owner.smbios_uuid(place.vmid));
+                    whose(self.owner, &place, &machine.config) == Whose::Ours
+                        && (removal == Removal::Deletion || failed_here || unmarked)
+                }
+                Seen::Unknown(_) => removal == Removal::Deletion,
+                Seen::Absent => false,
+            };
+            if meant {
+                late.push(place);
+            }
+        }
+        Ok(late)
+    }
+
     /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine
-    /// may have run, and is never made anew by itself.
+    /// may have run for years, and is never made anew by itself.
     pub(super) fn take_over(&self, place: &Place) -> Planned {
         let stage = match self.sight(place)? {
-            Sight::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
-                Stage::Starting
+            Seen::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
+                Stage::Established
             }
-            Sight::Present(_) => Stage::Creating,
-            Sight::Absent | Sight::Unknown(_) => {
+            Seen::Present(machine) if whose(self.owner, place, &machine.config) == Whose::Ours => Stage::Creating,
+            Seen::Present(_) | Seen::Absent | Seen::Unknown(_) => {
                 let message = format!("VM {} on {} carries our mark and cannot be read", place.vmid, place.node);
                 return Ok(Step::Wait(Reason::new("NodeUnreachable", message)));
             }

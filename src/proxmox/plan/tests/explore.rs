@@ -1,0 +1,343 @@
+//! Walks through the model: whatever happens in whatever order, nothing foreign is touched, and it comes to its rest.
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use super::{
+    build::*,
+    walker::{Object, Walker},
+    world::{Fault, Guest, Job, NODES, World, site_of},
+};
+use crate::proxmox::plan::*;
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A controller executes an instruction.
+    Step(usize),
+    /// The same, and the call that it makes goes wrong.
+    Faulty(usize, Fault),
+    Crash(usize),
+    /// The inventory polls.
+    Poll,
+    Pass(i64),
+    /// A task ends, well or not.
+    End(usize, bool),
+    /// A clone gets its description.
+    Progress,
+    /// The worker of a clone is killed.
+    Kill,
+    Offline(usize),
+    Online(usize),
+    /// What is removed next leaves its volume.
+    StickyVolumes,
+    // People.
+    Copy,
+    Stop,
+    Start,
+    Remove,
+    Migrate,
+    TakeVmid(usize, bool),
+    EraseOneMark(bool),
+    Unlock,
+    LoseStatus,
+    Delete,
+    Grow,
+}
+
+struct Stage {
+    world: World,
+    object: Object,
+    walkers: [Walker; 2],
+    removed_by_hand: bool,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { world: World::new(), object: Object::new(), walkers: Default::default(), removed_by_hand: false }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let Self { world, object, walkers, removed_by_hand } = self;
+        match event {
+            Event::Step(which) => walkers[which].step(object, world, Fault::None),
+            Event::Faulty(which, fault) => walkers[which].step(object, world, fault),
+            Event::Crash(which) => walkers[which].crash(),
+            Event::Poll => world.poll(),
+            Event::Pass(seconds) => world.seconds += seconds,
+            Event::End(which, well) => {
+                let upid = world.running.keys().nth(which % world.running.len().max(1)).cloned();
+                if let Some(upid) = upid {
+                    world.end(&upid, well);
+                }
+            }
+            Event::Progress => {
+                let clones: Vec<_> = world.running.values().cloned().collect();
+                for task in clones {
+                    if let Job::Clone { vmid, description, clash: false } = task.job
+                        && let Some(guest) = world.guests.get_mut(&(site_of(task.node), vmid))
+                    {
+                        guest.config.insert("description".into(), description);
+                    }
+                }
+            }
+            Event::Kill => world.kill(|task| matches!(task.job, Job::Clone { .. })),
+            Event::Offline(which) => {
+                world.offline.insert(NODES[which]);
+                world.kill(|task| task.node == NODES[which]);
+            }
+            Event::Online(which) => {
+                world.offline.remove(NODES[which]);
+            }
+            Event::StickyVolumes => world.sticky_volumes = true,
+            Event::Copy => {
+                let copied =
+                    world.mine().find(|(_, guest)| guest.lock().is_none()).map(|(key, guest)| (*key, guest.clone()));
+                if let Some(((site, _), guest)) = copied {
+                    let vmid = 800 + u32::try_from(world.guests.len()).unwrap();
+                    let mut copy = Guest { mine: false, power: 0, ran: None, ..guest };
+                    copy.config.remove("smbios1");
+                    world.guests.insert((site, vmid), copy);
+                }
+            }
+            Event::Stop | Event::Start => {
+                let seconds = world.seconds;
+                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none()) {
+                    guest.power = u8::from(matches!(event, Event::Start));
+                    if guest.power == 1 {
+                        guest.ran = Some(seconds);
+                    }
+                }
+            }
+            Event::Remove => {
+                let doomed = world.mine().find(|(_, guest)| guest.lock().is_none()).map(|(key, _)| *key);
+                if let Some(key) = doomed {
+                    let guest = world.guests.remove(&key).unwrap();
+                    world.volumes.remove(&(guest.node, key.1, true));
+                    *removed_by_hand = true;
+                }
+            }
+            Event::Migrate => {
+                let moved = world.mine().find(|((site, _), guest)| *site == 0 && guest.lock().is_none());
+                if let Some(key) = moved.map(|(key, _)| *key) {
+                    let guest = world.guests.get_mut(&key).unwrap();
+                    let from = guest.node;
+                    let to = if from == "a" { "b" } else { "a" };
+                    if !world.offline.contains(from) && !world.offline.contains(to) {
+                        guest.node = to;
+                        world.volumes.remove(&(from, key.1, true));
+                        world.volumes.insert((to, key.1, true));
+                    }
+                }
+            }
+            Event::TakeVmid(which, container) => {
+                let node = NODES[which];
+                let vmid = object.recorded.as_ref().and_then(|recorded| recorded.intent.as_ref()).map(|i| i.place.vmid);
+                let vmid = vmid.unwrap_or(600);
+                let free = !world.guests.contains_key(&(site_of(node), vmid));
+                if free && !world.volumes.contains(&(node, vmid, true)) {
+                    let config = [("name".to_owned(), "theirs".to_owned())].into();
+                    let guest = Guest { node, config, power: 1, container, mine: false, ran: None };
+                    world.guests.insert((site_of(node), vmid), guest);
+                    world.volumes.insert((node, vmid, false));
+                    // A poll is due before anybody can know.
+                    world.poll();
+                    for walker in walkers {
+                        walker.walk = None;
+                    }
+                }
+            }
+            Event::EraseOneMark(description) => {
+                let uuid = |(_, vmid): (usize, u32)| format!("uuid={}", owner().smbios_uuid(vmid));
+                let both: Vec<_> = world
+                    .mine()
+                    .filter(|(key, guest)| {
+                        let config = guest.config();
+                        guest.lock().is_none()
+                            && config.get("smbios1").is_some_and(|smbios| smbios.contains(&uuid(**key)))
+                            && config.description().contains("cloudfaster")
+                    })
+                    .map(|(key, _)| *key)
+                    .collect();
+                for key in both {
+                    world.guests.get_mut(&key).unwrap().config.remove(if description {
+                        "description"
+                    } else {
+                        "smbios1"
+                    });
+                }
+            }
+            Event::Unlock => {
+                let running = world.running.values().any(|task| matches!(task.job, Job::Clone { .. }));
+                if !running && let Some(guest) = world.some_of_mine(|guest| guest.lock() == Some("clone")) {
+                    guest.config.remove("lock");
+                }
+            }
+            Event::LoseStatus => {
+                object.recorded = None;
+                object.version += 1;
+            }
+            Event::Delete => {
+                object.deleting = true;
+                object.version += 1;
+                if !object.held {
+                    object.exists = false;
+                }
+            }
+            Event::Grow => {
+                object.spec.disk_bytes += GIB;
+                object.version += 1;
+            }
+        }
+    }
+
+    /// Nothing goes wrong any more, and an administrator does what the object asks for: it must come to its rest.
+    fn heal(&mut self) {
+        self.walkers = Default::default();
+        self.world.offline.clear();
+        self.world.sticky_volumes = false;
+        let mut rested = 0;
+        for round in 0..150 {
+            self.world.poll();
+            self.walkers[0].step(&mut self.object, &mut self.world, Fault::None);
+            while self.walkers[0].walk.is_some() {
+                self.walkers[0].step(&mut self.object, &mut self.world, Fault::None);
+            }
+            if !self.object.exists {
+                return self.check_gone();
+            }
+            let last = self.walkers[0].last.clone();
+            let waits_for = |word: &str| matches!(&last, Some(Step::Wait(why) | Step::Stall(why)) if why.word == word);
+            if waits_for("Missing") && self.removed_by_hand {
+                return;
+            }
+            rested = if matches!(last, Some(Step::Rest { .. })) { rested + 1 } else { 0 };
+            let tidy = self.object.recorded.as_ref().is_some_and(|recorded| recorded.leftovers.is_empty());
+            if rested > 4 && tidy {
+                return self.check_rest();
+            }
+            if waits_for("SeveralClaimants") {
+                self.keep_one();
+            }
+            self.do_as_told(waits_for("SearchIncomplete"));
+            let running: Vec<_> = self.world.running.keys().cloned().collect();
+            for upid in running {
+                self.world.end(&upid, true);
+            }
+            self.world.seconds += 20;
+            assert!(round < 140, "it does not come to its rest: {last:?}\n{:?}\n{:?}", self.object, self.world.guests);
+        }
+    }
+
+    fn keep_one(&mut self) {
+        let best = self.world.mine().max_by_key(|(_, guest)| (guest.ran, guest.lock().is_none())).map(|(key, _)| *key);
+        let others: Vec<_> = self.world.mine().map(|(key, _)| *key).filter(|key| Some(*key) != best).collect();
+        for key in others {
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: (usize, u32)) {
+        if let Some(guest) = self.world.guests.remove(&key) {
+            self.world.volumes.remove(&(guest.node, key.1, true));
+        }
+    }
+
+    /// Removes what is half made, where a leftover asks for it.
+    fn do_as_told(&mut self, all: bool) {
+        let leftovers = self.object.recorded.iter().flat_map(|recorded| recorded.leftovers.clone());
+        let told: Vec<_> = leftovers.filter(|left| left.command.is_some()).map(|left| left.place).collect();
+        let half_made: Vec<_> = self
+            .world
+            .mine()
+            .filter(|((_, vmid), guest)| {
+                let half = guest.lock().is_some() || guest.config().is_temporary_clone();
+                half && (all || told.contains(&place(guest.node, *vmid)))
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        if !self.world.running.values().any(|task| matches!(task.job, Job::Clone { .. })) {
+            for key in half_made {
+                self.remove(key);
+            }
+        }
+    }
+
+    fn check_gone(&self) {
+        let left: Vec<_> = self.world.mine().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    fn check_rest(&self) {
+        let mine: Vec<_> = self.world.mine().collect();
+        let [((_, vmid), guest)] = mine.as_slice() else { panic!("not one machine: {mine:?}\n{:?}", self.object) };
+        let at = place(guest.node, *vmid);
+        let recorded = self.object.recorded.as_ref().unwrap();
+        assert_eq!(recorded.intent.as_ref().unwrap().place, at);
+        assert_eq!(guest.power, 1);
+        let config = guest.config();
+        assert_eq!((config.cores(), config.memory_mib()), (2, 2048));
+        assert_eq!(config.boot_disk_size(), Some(self.object.spec.disk_bytes));
+        assert_eq!(config.get("cipassword"), Some("secret"));
+        assert!(config.description().contains(&owner().mark(*vmid).line()));
+        assert_eq!(config.smbios_uuid(), Some(owner().smbios_uuid(*vmid)));
+        let volumes: Vec<_> = self.world.volumes.iter().filter(|(.., mine)| *mine).collect();
+        assert_eq!(volumes, [&(guest.node, *vmid, true)]);
+    }
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    let fault = prop_oneof![Just(Fault::LostAfter), Just(Fault::LostBefore), Just(Fault::Busy)];
+    prop_oneof![
+        120 => Just(Event::Step(0)),
+        12 => Just(Event::Step(1)),
+        12 => (0..2_usize, fault).prop_map(|(which, fault)| Event::Faulty(which, fault)),
+        4 => (0..2_usize).prop_map(Event::Crash),
+        20 => Just(Event::Poll),
+        12 => prop_oneof![Just(1), Just(15), Just(70)].prop_map(Event::Pass),
+        25 => (0..3_usize, prop::bool::weighted(0.8)).prop_map(|(which, well)| Event::End(which, well)),
+        4 => Just(Event::Progress),
+        2 => Just(Event::Kill),
+        3 => (0..3_usize).prop_map(Event::Offline),
+        5 => (0..3_usize).prop_map(Event::Online),
+        2 => Just(Event::StickyVolumes),
+        2 => Just(Event::Copy),
+        2 => Just(Event::Stop),
+        1 => Just(Event::Start),
+        1 => Just(Event::Remove),
+        2 => Just(Event::Migrate),
+        3 => (0..3_usize, any::<bool>()).prop_map(|(which, container)| Event::TakeVmid(which, container)),
+        1 => any::<bool>().prop_map(Event::EraseOneMark),
+        1 => Just(Event::Unlock),
+        2 => Just(Event::LoseStatus),
+        1 => Just(Event::Delete),
+        1 => Just(Event::Grow),
+    ]
+}
+
+fn walk(events: &[Event], delete: bool) {
+    let mut stage = Stage::new();
+    for event in events {
+        stage.happen(*event);
+    }
+    if delete {
+        stage.happen(Event::Delete);
+    }
+    stage.heal();
+}
+
+#[test]
+fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
+    let cases = std::env::var("PLAN_WALKS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let strategy = (prop::collection::vec(events(), 0..120), any::<bool>());
+    runner
+        .run(&strategy, |(events, delete)| {
+            walk(&events, delete);
+            Ok(())
+        })
+        .unwrap();
+}

@@ -1,0 +1,215 @@
+//! Takes the plan's steps as the reconciler of `ProxmoxVM` does, one instruction at a time.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    build::*,
+    world::{Fault, World},
+};
+use crate::proxmox::{client::Error, inventory::Snapshot, outcome, plan::*};
+
+/// More looks and records than any reconcile of the model needs.
+const MOST_STEPS: u32 = 60;
+
+/// The object in Kubernetes.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub spec: MachineSpec,
+    pub exists: bool,
+    pub deleting: bool,
+    pub held: bool,
+    /// None, if the status is not there.
+    pub recorded: Option<Recorded>,
+    pub version: u32,
+}
+
+impl Object {
+    pub fn new() -> Self {
+        Self { spec: spec(), exists: true, deleting: false, held: false, recorded: None, version: 0 }
+    }
+}
+
+/// A reconcile under way.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    pub deleting: bool,
+    spec: MachineSpec,
+    pub recorded: Recorded,
+    version: u32,
+    machines: BTreeMap<Place, Sight>,
+    volumes: BTreeMap<Place, Volumes>,
+    tasks: BTreeMap<String, TaskSight>,
+    /// What a call brought, before anything of it is written down.
+    pending: Option<(Action, Result<Option<Task>, Error>)>,
+    steps: u32,
+}
+
+/// A controller: at most one reconcile at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Walker {
+    pub walk: Option<Walk>,
+    /// What the last reconcile ended with.
+    pub last: Option<Step>,
+}
+
+impl Walker {
+    /// One instruction: begins a reconcile, takes a step, or writes down what a call brought.
+    pub fn step(&mut self, object: &mut Object, world: &mut World, fault: Fault) {
+        let Some(mut walk) = self.walk.take() else {
+            self.walk = Walk::begin(object);
+            return;
+        };
+        walk.steps += 1;
+        assert!(
+            walk.steps < MOST_STEPS,
+            "the plan does not come to an end: {:?}\n{:?}",
+            walk.plan(world),
+            walk.recorded
+        );
+        let step = match walk.pending.take() {
+            Some((_, Ok(None))) => {
+                self.walk = Some(walk);
+                return;
+            }
+            Some((_, Ok(Some(task)))) => {
+                walk.recorded.task = Some(task);
+                walk.write(object);
+                return;
+            }
+            Some((action, Err(error))) => {
+                let outcome = outcome::of_call(&action, &error);
+                failed_action(walk.deleting, &walk.recorded, &action, outcome, at(world.seconds))
+            }
+            None => walk.plan(world),
+        };
+        self.last = Some(step.clone());
+        if walk.take(step, object, world, fault) {
+            self.walk = Some(walk);
+        }
+    }
+
+    /// The process dies.
+    pub fn crash(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Walk {
+    fn begin(object: &Object) -> Option<Self> {
+        if !object.exists || (object.deleting && !object.held) {
+            return None;
+        }
+        let lost = object.held && object.recorded.is_none();
+        Some(Self {
+            deleting: object.deleting,
+            spec: object.spec.clone(),
+            recorded: Recorded { lost, ..object.recorded.clone().unwrap_or_default() },
+            version: object.version,
+            machines: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            pending: None,
+            steps: 0,
+        })
+    }
+
+    fn plan(&self, world: &World) -> Step {
+        let snapshot = Snapshot::new(world.sites.iter().cloned().map(Arc::new).collect());
+        let mut fleet = fleet(&["a", "b", "c"]);
+        fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
+        let desired = match self.deleting {
+            true => Desired::Gone,
+            false => Desired::Running { machine: self.spec.clone(), fleet },
+        };
+        let observed = Observed {
+            snapshot: &snapshot,
+            others: &Claims::default(),
+            machines: &self.machines,
+            volumes: &self.volumes,
+            tasks: &self.tasks,
+            tag_refused: false,
+        };
+        plan(&desired, &owner(), &self.recorded, &observed, at(world.seconds))
+    }
+
+    /// Whether the reconcile goes on.
+    fn take(&mut self, step: Step, object: &mut Object, world: &mut World, fault: Fault) -> bool {
+        match step {
+            Step::Look(Look::Machine(place)) => {
+                self.machines.insert(place.clone(), world.sight(&place));
+                true
+            }
+            Step::Look(Look::Volumes(place)) => {
+                self.volumes.insert(place.clone(), world.stored(&place));
+                true
+            }
+            Step::Look(Look::Task(task)) => {
+                self.tasks.insert(task.upid.to_string(), world.task(&task));
+                true
+            }
+            Step::Record(next) => {
+                assert_ne!(*next, self.recorded, "nothing is recorded");
+                self.record(*next, object)
+            }
+            Step::Retry(next, _) => {
+                self.record(*next, object);
+                false
+            }
+            Step::Act(action) => {
+                let strict = self.version == object.version;
+                if strict
+                    && !self.deleting
+                    && let Action::Destroy(place) = &action
+                {
+                    let doomed =
+                        world.mine().find(|((_, vmid), guest)| *vmid == place.vmid && guest.node == place.node);
+                    let ran = doomed.and_then(|(_, guest)| guest.ran);
+                    assert!(ran.is_none_or(|ran| world.seconds - ran <= 60), "{action:?} destroys what was used");
+                }
+                let done = world.act(&action, fault, strict);
+                self.clear();
+                self.pending = Some((action, done));
+                true
+            }
+            Step::Wait(_) | Step::Stall(_) | Step::Rest { .. } => false,
+            Step::Release => {
+                if self.version == object.version {
+                    object.exists = false;
+                    let left: Vec<_> = world.mine().collect();
+                    assert!(left.is_empty(), "released with {left:?}");
+                    let left: Vec<_> = world.volumes.iter().filter(|(.., mine)| *mine).collect();
+                    assert!(left.is_empty(), "released with {left:?}");
+                }
+                false
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.machines.clear();
+        self.volumes.clear();
+        self.tasks.clear();
+    }
+
+    fn record(&mut self, next: Recorded, object: &mut Object) -> bool {
+        if next.intent.is_some() && self.version == object.version {
+            object.held = true;
+        }
+        if next.intent != self.recorded.intent || next.task != self.recorded.task {
+            self.clear();
+        }
+        self.recorded = next;
+        self.write(object)
+    }
+
+    /// Writes the record, unless somebody else wrote since it was read.
+    fn write(&mut self, object: &mut Object) -> bool {
+        if self.version != object.version || !object.exists {
+            return false;
+        }
+        object.version += 1;
+        self.version = object.version;
+        object.recorded = (!self.recorded.lost).then(|| self.recorded.clone());
+        true
+    }
+}

@@ -1,0 +1,409 @@
+//! A small model of Proxmox: a cluster of the nodes `a` and `b`, a stand-alone host `c`, and people who meddle.
+//!
+//! It checks each change that it is asked for: what is foreign must never be changed, and a machine that may run never
+//! made twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::build::*;
+use crate::proxmox::{
+    client::{ApiError, Error},
+    inventory::{GuestKind, Reach, SiteError, SiteState, TaskState},
+    plan::*,
+    wire::{Upid, VmConfig, Vmid},
+};
+
+pub const NODES: [&str; 3] = ["a", "b", "c"];
+
+pub fn site_of(node: &str) -> usize {
+    usize::from(node == "c")
+}
+
+pub fn template_of(node: &str) -> Vmid {
+    if node == "b" { TEMPLATE + 1 } else { TEMPLATE }
+}
+
+/// A machine or container.
+#[derive(Clone, Debug, Hash)]
+pub struct Guest {
+    pub node: &'static str,
+    pub config: BTreeMap<String, String>,
+    pub power: u8,
+    pub container: bool,
+    /// A clone call of ours made it.
+    pub mine: bool,
+    /// When it was last started.
+    pub ran: Option<i64>,
+}
+
+impl Guest {
+    pub fn config(&self) -> VmConfig {
+        self.config.clone().into_iter().collect()
+    }
+
+    fn set(&mut self, config: &VmConfig) {
+        self.config = config.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
+
+    pub fn lock(&self) -> Option<&str> {
+        self.config.get("lock").map(String::as_str)
+    }
+
+    pub fn power(&self) -> Power {
+        if self.power == 1 { Power::Running } else { Power::Stopped }
+    }
+}
+
+/// What a task does when it ends well.
+#[derive(Clone, Debug, Hash)]
+pub enum Job {
+    Clone { vmid: Vmid, description: String, clash: bool },
+    Resize { vmid: Vmid, bytes: u64 },
+    Start(Vmid),
+    Stop(Vmid),
+    Destroy(Vmid),
+}
+
+#[derive(Clone, Debug, Hash)]
+pub struct Running {
+    pub node: &'static str,
+    pub job: Job,
+}
+
+/// How a call goes wrong beside what Proxmox refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    LostBefore,
+    LostAfter,
+    /// Proxmox answers with a server error.
+    Busy,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub seconds: i64,
+    pub guests: BTreeMap<(usize, Vmid), Guest>,
+    /// Node, VMID, whether they are ours.
+    pub volumes: BTreeSet<(&'static str, Vmid, bool)>,
+    pub running: BTreeMap<String, Running>,
+    pub ended: BTreeMap<String, (&'static str, Result<(), String>)>,
+    pub offline: BTreeSet<&'static str>,
+    pub failing_since: Option<i64>,
+    pub tasks_begun: u32,
+    /// What the inventory saw at its last poll.
+    pub sites: Vec<SiteState>,
+    /// The next clone that fails, or destroy, leaves its volume.
+    pub sticky_volumes: bool,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self::default();
+        world.poll();
+        world
+    }
+
+    pub fn mine(&self) -> impl Iterator<Item = (&(usize, Vmid), &Guest)> {
+        self.guests.iter().filter(|(_, guest)| guest.mine)
+    }
+
+    fn name(node: &str) -> &'static str {
+        NODES.into_iter().find(|name| *name == node).unwrap()
+    }
+
+    fn guest_at(&self, place: &Place) -> Option<&Guest> {
+        let guest = self.guests.get(&(site_of(&place.node), place.vmid))?;
+        (guest.node == place.node && !guest.container).then_some(guest)
+    }
+
+    // What is seen.
+
+    pub fn poll(&mut self) {
+        let old = std::mem::take(&mut self.sites);
+        self.sites = vec![site(0, &["a", "b"]), site(1, &["c"])];
+        for (at_site, state) in self.sites.iter_mut().enumerate() {
+            state.at = Some(at(self.seconds));
+            for (name, node) in &mut state.nodes {
+                if self.offline.contains(name.as_str()) {
+                    node.reach = Reach::Offline;
+                }
+            }
+            for ((site, vmid), guest) in &self.guests {
+                if *site == at_site {
+                    let mut entry = entry(guest.node, &guest.config());
+                    if guest.container {
+                        entry.kind = GuestKind::Lxc;
+                        entry.details = None;
+                    }
+                    state.vms.insert(*vmid, entry);
+                }
+            }
+            for (upid, task) in &self.running {
+                if site_of(task.node) == at_site && !self.offline.contains(task.node) {
+                    state.tasks.insert(upid.parse().unwrap(), TaskState::Running);
+                }
+            }
+            for (upid, (node, end)) in &self.ended {
+                if site_of(node) == at_site {
+                    let text = end.clone().err().unwrap_or("OK".into());
+                    state.tasks.insert(upid.parse().unwrap(), TaskState::Ended { ok: end.is_ok(), text });
+                }
+            }
+        }
+        if self.offline.contains("c") {
+            let since = *self.failing_since.get_or_insert(self.seconds);
+            let mut state = old.into_iter().nth(1).unwrap_or_else(|| site(1, &["c"]));
+            state.stale = true;
+            state.error = Some(SiteError::Unreachable("no route to host".into()));
+            state.failing_since = Some(at(since));
+            state.nodes.get_mut("c").unwrap().reach = Reach::Unknown("no route to host".into());
+            self.sites[1] = state;
+        } else {
+            self.failing_since = None;
+        }
+    }
+
+    pub fn sight(&self, place: &Place) -> Sight {
+        if self.offline.contains(place.node.as_str()) {
+            return Sight::Unknown("it is offline".into());
+        }
+        if place.vmid == template_of(&place.node) {
+            return present(template_config(), Power::Stopped);
+        }
+        self.guest_at(place).map_or(Sight::Absent, |guest| present(guest.config(), guest.power()))
+    }
+
+    pub fn stored(&self, place: &Place) -> Volumes {
+        if self.offline.contains(place.node.as_str()) {
+            return Volumes::Unknown("it is offline".into());
+        }
+        let here = self.volumes.iter().filter(|(node, vmid, _)| *node == place.node && *vmid == place.vmid);
+        let volumes =
+            here.map(|(_, vmid, mine)| Volume { id: format!("local:{vmid}-{mine}"), shared: false }).collect();
+        Volumes::Known(Stored { volumes, available: BTreeMap::new() })
+    }
+
+    pub fn task(&self, task: &Task) -> TaskSight {
+        if self.offline.contains(task.node.as_str()) {
+            return TaskSight::Unknown("it is offline".into());
+        }
+        match self.ended.get(task.upid.as_str()) {
+            Some((_, Ok(()))) => TaskSight::Succeeded,
+            Some((_, Err(text))) => TaskSight::Failed(text.clone()),
+            None if self.running.contains_key(task.upid.as_str()) => TaskSight::Running(None),
+            None => TaskSight::Vanished,
+        }
+    }
+
+    // What is done.
+
+    /// Makes a change that the plan asks for. `strict` is a controller that knows the latest record.
+    pub fn act(&mut self, action: &Action, fault: Fault, strict: bool) -> Result<Option<Task>, Error> {
+        let lost = || Error::ReplyLost { request: format!("{action:?}"), reason: "reset".into() };
+        match fault {
+            Fault::LostBefore => return Err(lost()),
+            Fault::Busy => return Err(refusal(503, "busy")),
+            Fault::None | Fault::LostAfter => {}
+        }
+        let done = self.change(action, strict);
+        if fault == Fault::LostAfter { Err(lost()) } else { done }
+    }
+
+    fn change(&mut self, action: &Action, strict: bool) -> Result<Option<Task>, Error> {
+        let place = match action {
+            Action::Clone { place, .. }
+            | Action::Configure { place, .. }
+            | Action::Tag { place, .. }
+            | Action::Resize { place, .. }
+            | Action::FreeVolume { place, .. } => place.clone(),
+            Action::Start(place) | Action::Stop(place) | Action::Destroy(place) => place.clone(),
+            Action::StopTask(task) => super::build::place(&task.node, 0),
+        };
+        let node = Self::name(&place.node);
+        let (key, vmid) = ((site_of(node), place.vmid), place.vmid);
+        if self.offline.contains(node) {
+            return Err(refusal(595, "No route to host"));
+        }
+        if !matches!(action, Action::Clone { .. } | Action::StopTask(_) | Action::FreeVolume { .. })
+            && let Some(guest) = self.guest_at(&place)
+        {
+            assert!(guest.mine || !strict, "{action:?} changes what is foreign: {guest:?}");
+            // Between the look and the call somebody else may have taken the VMID: that is beyond a plan.
+            if !guest.mine {
+                return Err(refusal(500, "checksum mismatch (file change by other user?)"));
+            }
+        }
+        match action {
+            Action::Clone { template, description, .. } => {
+                assert_eq!(*template, template_of(node), "the template is another node's");
+                if strict {
+                    for (key, guest) in self.mine() {
+                        assert!(guest.ran.is_none(), "{action:?} while {key:?} may run: {guest:?}");
+                    }
+                }
+                let clash = match self.guests.get(&key) {
+                    Some(guest) if guest.node == node => {
+                        let text = format!("unable to create VM {vmid}: config file already exists");
+                        return Err(refusal(500, &text));
+                    }
+                    Some(_) => true,
+                    None => false,
+                };
+                if !clash {
+                    let stub = BTreeMap::from([
+                        ("lock".to_owned(), "clone".to_owned()),
+                        ("description".to_owned(), "qmclone temporary file".to_owned()),
+                    ]);
+                    let guest = Guest { node, config: stub, power: 0, container: false, mine: true, ran: None };
+                    self.guests.insert(key, guest);
+                    self.volumes.insert((node, vmid, true));
+                }
+                let job = Job::Clone { vmid, description: description.clone(), clash };
+                Ok(Some(self.begin(node, TaskAction::Clone, "qmclone", *template, job)))
+            }
+            Action::Configure { set, .. } => {
+                let guest = self.unlocked(&place)?;
+                for (key, value) in set {
+                    guest.config.insert(key.clone(), value.clone());
+                }
+                Ok(None)
+            }
+            Action::Tag { tags, .. } => {
+                self.unlocked(&place)?.config.insert("tags".into(), tags.clone());
+                Ok(None)
+            }
+            Action::Resize { bytes, .. } => {
+                let job = Job::Resize { vmid, bytes: *bytes };
+                Ok(Some(self.begin(node, TaskAction::Resize, "resize", vmid, job)))
+            }
+            Action::Start(_) => Ok(Some(self.begin(node, TaskAction::Start, "qmstart", vmid, Job::Start(vmid)))),
+            Action::Stop(_) => Ok(Some(self.begin(node, TaskAction::Stop, "qmstop", vmid, Job::Stop(vmid)))),
+            Action::Destroy(_) => {
+                match self.guest_at(&place) {
+                    None => return Err(missing(vmid)),
+                    Some(guest) if guest.power == 1 => {
+                        return Err(refusal(500, &format!("VM {vmid} is running - destroy failed")));
+                    }
+                    Some(_) => {}
+                }
+                Ok(Some(self.begin(node, TaskAction::Destroy, "qmdestroy", vmid, Job::Destroy(vmid))))
+            }
+            Action::FreeVolume { volume, .. } => {
+                assert!(volume.ends_with("true"), "{action:?} removes what is foreign");
+                self.volumes.remove(&(node, vmid, true));
+                Ok(None)
+            }
+            Action::StopTask(task) => {
+                self.end(task.upid.as_str(), false);
+                Ok(Some(task.clone()))
+            }
+        }
+    }
+
+    fn unlocked(&mut self, place: &Place) -> Result<&mut Guest, Error> {
+        if self.guest_at(place).is_none() {
+            return Err(missing(place.vmid));
+        }
+        let guest = self.guests.get_mut(&(site_of(&place.node), place.vmid)).unwrap();
+        match guest.lock() {
+            Some(lock) => Err(refusal(500, &format!("VM is locked ({lock})"))),
+            None => Ok(guest),
+        }
+    }
+
+    fn begin(&mut self, node: &'static str, action: TaskAction, kind: &str, id: Vmid, job: Job) -> Task {
+        self.tasks_begun += 1;
+        let upid: Upid = upid(node, self.tasks_begun, kind, id);
+        self.running.insert(upid.to_string(), Running { node, job });
+        Task { upid, node: node.to_owned(), action }
+    }
+
+    /// Ends a task, well or not.
+    pub fn end(&mut self, upid: &str, well: bool) {
+        let Some(Running { node, job }) = self.running.remove(upid) else { return };
+        let end = self.carry_out(node, &job, well);
+        self.ended.insert(upid.to_owned(), (node, end));
+    }
+
+    /// Workers die without a word; a clone's target stays locked.
+    pub fn kill(&mut self, which: impl Fn(&Running) -> bool) {
+        let killed: Vec<_> =
+            self.running.iter().filter(|(_, task)| which(task)).map(|(upid, _)| upid.clone()).collect();
+        for upid in killed {
+            let Running { node, .. } = self.running.remove(&upid).unwrap();
+            self.ended.insert(upid, (node, Err("unexpected status".into())));
+        }
+    }
+
+    pub fn some_of_mine(&mut self, which: impl Fn(&Guest) -> bool) -> Option<&mut Guest> {
+        self.guests.values_mut().find(|guest| guest.mine && which(guest))
+    }
+
+    fn carry_out(&mut self, node: &'static str, job: &Job, well: bool) -> Result<(), String> {
+        let (Job::Clone { vmid, .. }
+        | Job::Resize { vmid, .. }
+        | Job::Start(vmid)
+        | Job::Stop(vmid)
+        | Job::Destroy(vmid)) = *job;
+        let key = (site_of(node), vmid);
+        let here = super::build::place(node, vmid);
+        if let Job::Clone { description, clash, .. } = job {
+            if *clash {
+                return Err(format!("unable to create VM {vmid}: File exists"));
+            }
+            if !well {
+                self.guests.remove(&key);
+                if !std::mem::take(&mut self.sticky_volumes) {
+                    self.volumes.remove(&(node, vmid, true));
+                }
+                return Err("clone failed: copy failed".into());
+            }
+            let guest = self.guests.get_mut(&key).unwrap();
+            guest.set(&changed(&template_config(), &[("template", ""), ("description", description)]));
+            return Ok(());
+        }
+        if self.guest_at(&here).is_none() {
+            return match job {
+                Job::Stop(_) => Ok(()),
+                _ => Err(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist")),
+            };
+        }
+        let seconds = self.seconds;
+        let guest = self.guests.get_mut(&key).unwrap();
+        if let Some(lock) = guest.lock() {
+            return Err(format!("VM is locked ({lock})"));
+        }
+        match job {
+            _ if !well => return Err("command failed: exit code 1".into()),
+            Job::Clone { .. } => {}
+            Job::Resize { bytes, .. } => {
+                guest.config.insert("scsi0".into(), format!("local:disk,size={}G", bytes >> 30));
+            }
+            Job::Start(_) if guest.power == 1 => return Err(format!("VM {vmid} already running")),
+            Job::Start(_) => (guest.power, guest.ran) = (1, Some(seconds)),
+            Job::Stop(_) => guest.power = 0,
+            Job::Destroy(_) if guest.power == 1 => return Err(format!("VM {vmid} is running - destroy failed")),
+            Job::Destroy(_) => {
+                self.guests.remove(&key);
+                if !std::mem::take(&mut self.sticky_volumes) {
+                    self.volumes.remove(&(node, vmid, true));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refusal(status: u16, text: &str) -> Error {
+    Error::from(Box::new(ApiError {
+        request: "POST /x".into(),
+        status,
+        text: text.into(),
+        fields: BTreeMap::default(),
+    }))
+}
+
+fn missing(vmid: Vmid) -> Error {
+    refusal(500, &format!("Configuration file 'nodes/x/qemu-server/{vmid}.conf' does not exist"))
+}
