@@ -40,3 +40,36 @@ fn rename<'a>(event: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_views_lose_nothing_of_each_other() {
+        let stored =
+            json!({ "regarding": { "name": "web" }, "note": "text", "deprecatedCount": 2, "reason": "Started" });
+        let mut event = stored.clone();
+        to_core(&mut event);
+        assert_eq!(
+            event,
+            json!({ "involvedObject": { "name": "web" }, "message": "text", "count": 2, "reason": "Started" })
+        );
+        from_core(&mut event);
+        assert_eq!(event, stored);
+    }
+
+    #[test]
+    fn an_event_was_last_seen_at_the_latest_of_its_times() {
+        let event = json!({
+            "metadata": { "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "eventTime": "2026-01-01T00:00:01.000000Z",
+            "deprecatedLastTimestamp": null,
+            "series": { "count": 2, "lastObservedTime": "2026-01-01T00:30:00.000000Z" },
+        });
+        assert_eq!(last_seen(&event), "2026-01-01T00:30:00Z".parse().ok());
+        assert_eq!(last_seen(&json!({})), None);
+    }
+}
