@@ -1,10 +1,12 @@
 //! The command line: parse, install crypto and telemetry, start, wait.
 
+mod demo;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
-    api, controller,
+    api, controller, simulator,
     standalone::{ControlPlane, PlaneArgs},
     telemetry,
 };
@@ -43,6 +45,15 @@ enum Command {
         #[command(flatten)]
         plane: PlaneArgs,
     },
+    /// Shows it all at work: the embedded control plane, a simulated Proxmox, and machines on their way to Ready.
+    Demo {
+        #[command(flatten)]
+        settings: controller::Settings,
+        #[command(flatten)]
+        args: demo::Args,
+    },
+    /// Runs a simulated Proxmox VE cluster to try things on.
+    SimulateProxmox(simulator::Args),
     /// Prints the custom resource definitions, or writes them into a folder, a file for each.
     Crds {
         /// The folder; without it they are printed.
@@ -79,6 +90,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(controller::run(settings, client, shutdown).await?)
         }
         Command::Standalone { settings, plane } => standalone(settings, plane, shutdown).await,
+        Command::Demo { settings, args } => demo::run(args, settings, shutdown).await,
+        Command::SimulateProxmox(args) => Ok(simulator::run(args, shutdown).await?),
         Command::Crds { directory } => crds(directory),
     }
 }

@@ -71,6 +71,15 @@ impl Ledger {
         }
     }
 
+    /// Notes what an object's status says it holds, unless more is known of it already.
+    pub fn introduce(&self, uid: &str, entry: impl FnOnce() -> Entry) {
+        let mut inner = self.inner.lock();
+        if !inner.entries.contains_key(uid) {
+            inner.version = inner.version.wrapping_add(1);
+            inner.entries.insert(uid.to_owned(), entry());
+        }
+    }
+
     /// Notes what an object chose, unless another one chose since `version`.
     pub fn claim(&self, uid: &str, entry: Entry, version: u64) -> Result<(), Outdated> {
         let mut inner = self.inner.lock();

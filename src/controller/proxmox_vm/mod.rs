@@ -63,7 +63,7 @@ pub enum Error {
     Kubernetes(#[from] kube::Error),
     /// The plan does not come to an end.
     #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
-    Endless(String),
+    Endless(&'static str),
 }
 
 /// An API error's own sentence; its `Display` holds debug text.
@@ -88,13 +88,16 @@ pub struct MachineReconciler {
 pub async fn fill_ledger(shared: &Shared) -> Result<(), kube::Error> {
     let api = Api::<DeserializeGuard<ProxmoxVM>>::all(shared.client.clone());
     for object in api.list(&ListParams::default()).await? {
-        if let Ok(vm) = object.0
-            && let Ok(recorded) = convert::recorded(&vm.status.clone().unwrap_or_default())
-        {
-            shared.ledger.note(&vm.uid().unwrap_or_default(), entry(&vm, &recorded));
+        if let Ok(vm) = object.0 {
+            shared.ledger.note(&vm.uid().unwrap_or_default(), entry(&vm, &recorded(&vm)));
         }
     }
     Ok(())
+}
+
+/// What an object's status records, as far as it can be read.
+fn recorded(vm: &ProxmoxVM) -> Recorded {
+    vm.status.as_ref().and_then(|status| convert::recorded(status).ok()).unwrap_or_default()
 }
 
 /// What an object holds.
@@ -122,6 +125,8 @@ impl Reconciler for MachineReconciler {
     type Error = Error;
 
     async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
+        // Whoever waits for its cluster is woken by it, too.
+        self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm)));
         let done = match resolve::resolve(&self.shared, vm).await? {
             Resolved::Nothing => Ok(Next::Event),
             Resolved::Waiting(reason) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
@@ -151,10 +156,10 @@ impl MachineReconciler {
     /// Takes steps until something must be awaited.
     async fn advance(&self, vm: ProxmoxVM, world: World) -> Result<Next, Error> {
         let mut walk = Walk { vm, world, sightings: Sightings::default() };
-        let mut last = String::new();
+        let mut last = "";
         for _ in 0..MOST_STEPS {
             let (step, version) = self.plan(&walk);
-            last = format!("{step:?}");
+            last = step.name();
             if let Some(next) = self.take(&mut walk, step, version).await? {
                 return Ok(next);
             }
@@ -283,7 +288,7 @@ impl MachineReconciler {
 
     /// Something that the object refers to is not there, or it is refused: the status says so.
     async fn held_up(&self, vm: &ProxmoxVM, step: Step, pause: Duration) -> Result<Next, Error> {
-        let recorded = convert::recorded(&vm.status.clone().unwrap_or_default()).unwrap_or_default();
+        let recorded = recorded(vm);
         let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))

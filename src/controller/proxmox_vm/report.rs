@@ -8,7 +8,7 @@ use crate::{
         conditions::{self, Verdict},
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
     },
-    proxmox::plan::{Action, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{Action, Intent, Reason, Recorded, Stage, Step, TaskAction},
 };
 
 /// Whether changes wait for a reboot.
@@ -41,10 +41,17 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
         status.ip_addresses.clone_from(addresses);
     }
 
-    let phase = phase(recorded, step, deleting);
-    status.progress = if deleting { status.progress } else { Some(progress(&status, recorded, step, *cloned)) };
+    let stage = |intent: &Intent| (intent.attempt, intent.stage);
+    let known = before_intent(vm);
+    let moved_on = known.as_ref().map(stage) != recorded.intent.as_ref().map(stage);
+    let same_attempt = known.is_some()
+        && known.as_ref().map(|intent| intent.attempt) == recorded.intent.as_ref().map(|intent| intent.attempt);
+    let before = if same_attempt { status.progress.unwrap_or(0) } else { 0 };
+    let progress = if deleting { before } else { progress(recorded, step, *cloned).max(before) };
+    let phase = phase(recorded, step, progress, deleting);
+    status.progress = Some(progress);
     status.phase = Some(phase);
-    let (verdict, reason) = verdict(recorded, step, phase);
+    let (verdict, reason) = verdict(&status, recorded, step, moved_on);
     status.message = Some(reason.message.clone());
     conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);
     if let Step::Rest { reboot_required } = step {
@@ -53,7 +60,11 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
     status
 }
 
-fn phase(recorded: &Recorded, step: &Step, deleting: bool) -> Phase {
+fn before_intent(vm: &ProxmoxVM) -> Option<Intent> {
+    vm.status.as_ref().and_then(|status| convert::recorded(status).ok())?.intent
+}
+
+fn phase(recorded: &Recorded, step: &Step, progress: i64, deleting: bool) -> Phase {
     match step {
         Step::Stall(_) => Phase::Stalled,
         _ if deleting => Phase::Deleting,
@@ -65,50 +76,36 @@ fn phase(recorded: &Recorded, step: &Step, deleting: bool) -> Phase {
                 Stage::Established if matches!(step, Step::Rest { .. }) => Phase::Running,
                 Stage::Established if matches!(step, Step::Act(Action::Start(_))) => Phase::Stopped,
                 Stage::Established => Phase::Running,
-                Stage::Creating => match step {
-                    Step::Act(Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. }) => {
-                        Phase::Configuring
-                    }
-                    _ if recorded.task.as_ref().is_some_and(|task| task.action == TaskAction::Resize) => {
-                        Phase::Configuring
-                    }
-                    _ => Phase::Cloning,
-                },
+                Stage::Creating if progress < CONFIGURING => Phase::Cloning,
+                Stage::Creating => Phase::Configuring,
             },
         },
     }
 }
 
+/// When the clone is done and its configuration begins.
+const CONFIGURING: i64 = 70;
+
 /// In tens: 10 when a place is chosen, up to 60 by the clone's own figure, then configured, grown, started.
-fn progress(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
-    let before = status.progress.unwrap_or(0);
+fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
     let Some(intent) = &recorded.intent else { return 0 };
     match intent.stage {
         Stage::Established => 100,
         Stage::Starting => 90,
         Stage::Abandoning => 0,
-        Stage::Creating => {
-            let floor = match (step, &recorded.task) {
-                (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => 70,
-                (Step::Act(Action::Resize { .. }), _) => 80,
-                (_, Some(task)) if task.action == TaskAction::Resize => 80,
-                (_, Some(task)) if task.action == TaskAction::Clone => {
-                    let tens = i64::from(cloned.unwrap_or(0)) / 20;
-                    tens.saturating_mul(10).saturating_add(10)
-                }
-                _ => 10,
-            };
-            // The same attempt never goes back.
-            if status.intent.as_ref().is_some_and(|known| known.attempt == intent.attempt) {
-                floor.max(before)
-            } else {
-                floor
+        Stage::Creating => match (step, recorded.task.as_ref().map(|task| task.action)) {
+            (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => CONFIGURING,
+            (Step::Act(Action::Resize { .. }), _) | (_, Some(TaskAction::Resize)) => 80,
+            (_, Some(TaskAction::Clone)) => {
+                let tens = i64::from(cloned.unwrap_or(0)) / 20;
+                tens.saturating_mul(10).saturating_add(10)
             }
-        }
+            _ => 10,
+        },
     }
 }
 
-fn verdict(recorded: &Recorded, step: &Step, phase: Phase) -> (Verdict, Reason) {
+fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on: bool) -> (Verdict, Reason) {
     match step {
         Step::Rest { reboot_required } if reboot_required.is_empty() => {
             let message = match &recorded.intent {
@@ -124,13 +121,32 @@ fn verdict(recorded: &Recorded, step: &Step, phase: Phase) -> (Verdict, Reason) 
         Step::Stall(reason) => (Verdict::Stalled, reason.clone()),
         Step::Wait(reason) | Step::Retry(_, reason) => (Verdict::Reconciling, reason.clone()),
         Step::Act(action) => (Verdict::Reconciling, doing(action)),
-        Step::Record(_) | Step::Look(_) | Step::Release => {
-            let message = match &recorded.intent {
-                Some(intent) => format!("on {} as VM {}", intent.place.node, intent.place.vmid),
-                None => String::new(),
+        Step::Record(_) | Step::Look(_) | Step::Release => (Verdict::Reconciling, underway(status, recorded, moved_on)),
+    }
+}
+
+/// What the record alone says of where things stand: a failure if there was one, else what was said before.
+fn underway(status: &ProxmoxVMStatus, recorded: &Recorded, moved_on: bool) -> Reason {
+    let before = status.conditions.iter().find(|condition| condition.type_ == conditions::RECONCILING);
+    match (&recorded.intent, recorded.attempts.last()) {
+        (Some(Intent { place, reason: Some(reason), .. }), _) => Reason::new(
+            &reason.word,
+            format!("failed on {}: {}; what VM {} left there is removed", place.node, reason.message, place.vmid),
+        ),
+        (None, Some(last)) => Reason::new(&last.reason.word, format!("{}: {}", last.node, last.reason.message)),
+        (Some(Intent { place, stage, .. }), _) if moved_on => {
+            let (word, what) = match stage {
+                Stage::Creating => ("Placed", "is to be cloned"),
+                Stage::Starting => ("Starting", "is configured"),
+                Stage::Established => ("Running", "runs"),
+                Stage::Abandoning => ("CleaningUp", "is given up"),
             };
-            (Verdict::Reconciling, Reason::new(&format!("{phase:?}"), message))
+            Reason::new(word, format!("VM {} on {} {what}", place.vmid, place.node))
         }
+        _ => match before {
+            Some(before) => Reason::new(&before.reason, &before.message),
+            None => Reason::new("Begun", "begun"),
+        },
     }
 }
 

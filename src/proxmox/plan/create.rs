@@ -29,7 +29,7 @@ impl Context<'_> {
     fn clone_template(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
         let place = &intent.place;
         // A status from an older backup may speak of an attempt that is long over.
-        match self.other_claims(Some(place)).as_slice() {
+        match self.other_claims(Some(place))?.as_slice() {
             [] => {}
             [elsewhere] => return self.take_over(elsewhere),
             places => return Ok(Step::Stall(claimants(places))),

@@ -5,23 +5,26 @@
 
 mod config;
 mod create;
+mod desired;
 mod keep;
-mod model;
+mod observed;
 mod place;
+mod recorded;
 mod remove;
 mod sites;
+mod step;
 mod tasks;
 mod whose;
 
 use jiff::Timestamp;
 
-pub use model::*;
+pub use desired::*;
+pub use observed::*;
+pub use recorded::*;
+pub use step::*;
 pub use tasks::failed_action;
 
 use crate::proxmox::inventory::{NodeState, Snapshot};
-
-/// How many attempts are kept.
-const ATTEMPTS_KEPT: usize = 20;
 
 /// How often a call that failed is tried again on the same node before the next node's turn comes.
 const RETRIES_PER_NODE: i64 = 5;
@@ -108,30 +111,5 @@ impl<'a> Context<'a> {
         let mut intent = intent.clone();
         change(&mut intent);
         self.record(|recorded| recorded.intent = Some(intent))
-    }
-}
-
-impl Recorded {
-    /// The record with a change.
-    pub fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
-        let mut next = self.clone();
-        change(&mut next);
-        next
-    }
-
-    /// Adds an attempt, and keeps the last ones.
-    fn push_attempt(&mut self, attempt: Attempt) {
-        self.attempts.push(attempt);
-        let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
-        self.attempts.drain(..surplus);
-    }
-
-    /// The intent ends, and why.
-    fn end_intent(&mut self, outcome: AttemptOutcome, reason: Reason, now: Timestamp) {
-        self.task = None;
-        if let Some(intent) = self.intent.take() {
-            let Place { node, vmid } = intent.place;
-            self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });
-        }
     }
 }

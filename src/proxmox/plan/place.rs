@@ -34,7 +34,7 @@ impl Context<'_> {
         if let Some(stall) = self.strangers_of_our_name() {
             return Ok(stall);
         }
-        match self.other_claims(None).as_slice() {
+        match self.other_claims(None)?.as_slice() {
             [] => {}
             [place] => return self.take_over(place),
             places => return Ok(Step::Stall(claimants(places))),

@@ -31,7 +31,7 @@ impl Context<'_> {
             return Ok(step);
         }
         // A clone call that was under way when the process died may have been carried out after its attempt was over.
-        let late: Vec<_> = self.other_claims(None);
+        let late = self.other_claims(None)?;
         if !late.is_empty() {
             return Ok(self.record(|recorded| {
                 recorded.leftovers.extend(late.into_iter().map(|place| Leftover {

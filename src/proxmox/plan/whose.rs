@@ -30,8 +30,19 @@ pub(super) fn whose(owner: &Owner, place: &Place, config: &VmConfig) -> Whose {
 }
 
 impl Context<'_> {
-    /// Machines elsewhere that claim to be this object's: mark and VMID fit, and the place is not the recorded one.
-    pub(super) fn other_claims(&self, recorded: Option<&Place>) -> Vec<Place> {
+    /// Machines elsewhere that claim to be this object's: mark and VMID fit, and the place is not the recorded one. Each
+    /// is looked at, for the inventory may not have noticed yet that it is gone.
+    pub(super) fn other_claims(&self, recorded: Option<&Place>) -> Planned<Vec<Place>> {
+        let mut claims = Vec::new();
+        for place in self.listed_claims(recorded) {
+            if !matches!(self.sight(&place)?, Sight::Absent) {
+                claims.push(place);
+            }
+        }
+        Ok(claims)
+    }
+
+    fn listed_claims(&self, recorded: Option<&Place>) -> Vec<Place> {
         self.snapshot()
             .claims(&self.owner.uid)
             .into_iter()
@@ -53,7 +64,7 @@ impl Context<'_> {
                 ),
             )));
         }
-        Ok(match self.other_claims(None).as_slice() {
+        Ok(match self.other_claims(None)?.as_slice() {
             [] => self.record(|recorded| recorded.lost = false),
             [place] => self.take_over(place)?,
             places => Step::Stall(claimants(places)),

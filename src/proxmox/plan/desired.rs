@@ -1,0 +1,138 @@
+//! What is desired: a machine, whose it is, and where it may be made.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::proxmox::{
+    identity::{self, Mark},
+    wire::Vmid,
+};
+
+/// Where a machine is: a node by our name of it, and a VMID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The node, by its name in our list.
+    pub node: String,
+    /// The VMID.
+    pub vmid: Vmid,
+}
+
+/// The machine that the spec asks for.
+#[derive(Clone, Debug)]
+pub struct MachineSpec {
+    /// Name in Proxmox, a DNS name.
+    pub name: String,
+    /// Name of the operating system.
+    pub os: String,
+    /// CPU cores.
+    pub cores: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the boot disk in bytes.
+    pub disk_bytes: u64,
+    /// What cloud-init is told, if anything.
+    pub cloud_init: Option<CloudInit>,
+}
+
+/// What cloud-init is told.
+#[derive(Clone, Default)]
+pub struct CloudInit {
+    /// Name of the user.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// Public SSH keys, one each.
+    pub ssh_keys: Vec<String>,
+}
+
+impl std::fmt::Debug for CloudInit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CloudInit")
+            .field("user", &self.user)
+            .field("ssh_keys", &self.ssh_keys.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose machine it is.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Id of the installation of this operator.
+    pub installation: String,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Uid of the object.
+    pub uid: String,
+}
+
+impl Owner {
+    /// The mark that the owner's machine carries at a VMID.
+    pub fn mark(&self, vmid: Vmid) -> Mark {
+        Mark {
+            installation: self.installation.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            vmid,
+        }
+    }
+
+    /// The second mark: the SMBIOS UUID of the owner's machine at a VMID.
+    pub fn smbios_uuid(&self, vmid: Vmid) -> Uuid {
+        identity::smbios_uuid(&self.installation, &self.uid, vmid)
+    }
+}
+
+/// The nodes and what an administrator laid down for them.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// The nodes, in the order in which they are tried.
+    pub nodes: Vec<FleetNode>,
+    /// VMIDs for an operating system.
+    pub ranges: BTreeMap<String, (Vmid, Vmid)>,
+    /// VMIDs for all others, and when a range is used up.
+    pub fallback: (Vmid, Vmid),
+    /// Memory that is kept free on each node, in bytes.
+    pub reserve_memory: u64,
+    /// Room that is kept free on each storage, in bytes.
+    pub reserve_storage: u64,
+}
+
+/// A node on which machines may be made.
+#[derive(Clone, Debug)]
+pub struct FleetNode {
+    /// Our name of it.
+    pub name: String,
+    /// No new machines here.
+    pub cordoned: bool,
+    /// The template for each operating system.
+    pub templates: BTreeMap<String, TemplateRef>,
+}
+
+/// How a template is found on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateRef {
+    /// By its VMID.
+    Vmid(Vmid),
+    /// By its name.
+    Name(String),
+    /// By a tag.
+    Tag(String),
+}
+
+/// All that is desired of an object.
+#[derive(Clone, Debug)]
+pub enum Desired {
+    /// The machine is to be there and to run.
+    Running {
+        /// What it is to be.
+        machine: MachineSpec,
+        /// Where it may be made.
+        fleet: Fleet,
+    },
+    /// Nothing of it is to be left.
+    Gone,
+}

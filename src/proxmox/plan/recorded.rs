@@ -1,0 +1,166 @@
+//! What was recorded before: the write-ahead log, which the status keeps.
+
+use jiff::Timestamp;
+
+use super::Place;
+use crate::proxmox::wire::{Upid, Vmid};
+
+/// How many attempts are kept.
+const ATTEMPTS_KEPT: usize = 20;
+
+/// What was recorded before: the write-ahead log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The object holds our finalizer, yet nothing is recorded: the status was lost.
+    pub lost: bool,
+    /// What we set out to do.
+    pub intent: Option<Intent>,
+    /// The task that is awaited.
+    pub task: Option<Task>,
+    /// How the attempts ended, the oldest first.
+    pub attempts: Vec<Attempt>,
+    /// How many attempts were begun.
+    pub attempts_total: i64,
+    /// What could not be removed yet.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// What we set out to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Where.
+    pub place: Place,
+    /// VMID of the template; not known of a machine that was found by its marks.
+    pub template: Option<Vmid>,
+    /// Counts the attempts from 1.
+    pub attempt: i64,
+    /// How far it got.
+    pub stage: Stage,
+    /// Why it was given up.
+    pub reason: Option<Reason>,
+    /// Failures that were tried again here.
+    pub retries: i64,
+    /// When it was written down.
+    pub since: Timestamp,
+}
+
+/// How far an attempt got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It may be cloned, and never ran.
+    Creating,
+    /// Its start was posted.
+    Starting,
+    /// It was Ready once.
+    Established,
+    /// It failed and is being removed.
+    Abandoning,
+}
+
+/// Why something is as it is: one word for machines, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In CamelCase, as in a condition.
+    pub word: String,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Reason {
+    /// A reason from its word and its sentence.
+    pub fn new(word: &str, message: impl Into<String>) -> Self {
+        Self { word: word.to_owned(), message: message.into() }
+    }
+}
+
+/// A task that is awaited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub upid: Upid,
+    /// Our name of the node.
+    pub node: String,
+    /// What it does.
+    pub action: TaskAction,
+}
+
+/// What a task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskAction {
+    /// Clones.
+    Clone,
+    /// Grows the disk.
+    Resize,
+    /// Starts.
+    Start,
+    /// Stops hard.
+    Stop,
+    /// Destroys.
+    Destroy,
+    /// Frees a volume.
+    FreeVolume,
+}
+
+/// How an attempt on a node ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Our name of the node.
+    pub node: String,
+    /// The VMID, if it came to that.
+    pub vmid: Option<Vmid>,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The machine runs there.
+    Succeeded,
+    /// It was begun and failed.
+    Failed,
+    /// The node could not take it.
+    Skipped,
+}
+
+/// What could not be removed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where.
+    pub place: Place,
+    /// Why it is still there.
+    pub reason: String,
+    /// What an administrator types on the node.
+    pub command: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Recorded {
+    /// The record with a change.
+    pub fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut next = self.clone();
+        change(&mut next);
+        next
+    }
+
+    /// Adds an attempt, and keeps the last ones.
+    pub(super) fn push_attempt(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+        let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        self.attempts.drain(..surplus);
+    }
+
+    /// The intent ends, and why.
+    pub(super) fn end_intent(&mut self, outcome: AttemptOutcome, reason: Reason, now: Timestamp) {
+        self.task = None;
+        if let Some(intent) = self.intent.take() {
+            let Place { node, vmid } = intent.place;
+            self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });
+        }
+    }
+}

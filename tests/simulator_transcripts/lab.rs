@@ -1,0 +1,420 @@
+//! The laboratory in which the exchanges were recorded: its set-up, its users, and what was done by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cloudfaster::simulator::{
+    AclSpec, Auto, ClockMode, Effect, Fault, GuestSpec, NodeTrouble, Scenario, Server, Simulator, StorageKind,
+    StorageSpec, TokenSpec, UserSpec,
+};
+use hyper::ext::ReasonPhrase;
+use regex::Regex;
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::compare::Compare;
+
+const OPERATOR: &[&str] = &[
+    "Datastore.AllocateSpace",
+    "Datastore.Audit",
+    "Pool.Allocate",
+    "Pool.Audit",
+    "SDN.Use",
+    "Sys.Audit",
+    "VM.Allocate",
+    "VM.Audit",
+    "VM.Clone",
+    "VM.Config.CPU",
+    "VM.Config.Cloudinit",
+    "VM.Config.Disk",
+    "VM.Config.HWType",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.Monitor",
+    "VM.GuestAgent.Audit",
+    "VM.GuestAgent.Unrestricted",
+    "VM.PowerMgmt",
+    "VM.Snapshot",
+    "VM.Snapshot.Rollback",
+];
+
+pub struct Lab {
+    topic: String,
+    release: String,
+    simulator: Simulator,
+    servers: BTreeMap<String, Server>,
+    clients: BTreeMap<String, Client>,
+    compare: Compare,
+    /// UPIDs and digests: recorded to ours.
+    mapped: BTreeMap<String, String>,
+    known: BTreeSet<String>,
+    upid: Regex,
+}
+
+/// The guests of a topic: those whose configuration it reads before it makes them, and those it only names.
+fn guests(release: &str, name: &str, topic: &Value) -> Vec<GuestSpec> {
+    let config = Regex::new(r"^GET /api2/json/nodes/(\w+)/qemu/(\d+)/config$").unwrap();
+    let mut made = BTreeSet::new();
+    let mut guests = BTreeMap::new();
+    for exchange in topic["exchanges"].as_array().unwrap() {
+        let request = exchange["request"].as_str().unwrap_or_default();
+        for key in ["newid", "vmid"] {
+            if request.starts_with("POST") && exchange["params"].is_object() {
+                made.insert(exchange["params"][key].to_string());
+            }
+        }
+        let Some(found) = config.captures(request) else { continue };
+        let (node, vmid) = (&found[1], found[2].to_owned());
+        if exchange["status"] != 200 || made.contains(&vmid) || guests.contains_key(&vmid) {
+            continue;
+        }
+        let mut guest = bare(vmid.parse().unwrap(), node);
+        for (key, value) in exchange["body"]["data"].as_object().unwrap().iter().filter(|(key, _)| *key != "digest") {
+            guest = guest.with(key, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        guests.insert(vmid, guest);
+    }
+    let size = if release == "9.2" && !matches!(name, "00-basics" | "02-template" | "03-clone") { "2G" } else { "1G" };
+    let mut add = |guest: GuestSpec| {
+        guests.entry(guest.vmid.to_string()).or_insert(guest);
+    };
+    if !matches!(name, "01-create-template" | "05-clone-other-node") {
+        add(template(size));
+    }
+    match name {
+        "04-clone-in-flight" | "18-offline-node-vms" => {
+            for vmid in [101, 107] {
+                add(usual(vmid, "vm", size));
+            }
+        }
+        "04b-clone-stopped" => add(usual(101, "vm-full", size)),
+        "09-power" => {}
+        "10-snapshot" => {
+            add(usual(107, "jsonclone", size));
+            add(usual(104, "raw", size)
+                .with("scsi0", &format!("local:104/vm-104-disk-0.raw,size={size}"))
+                .with("ide2", "local:104/vm-104-cloudinit.raw,media=cdrom,size=4M"));
+        }
+        "12-delete" => add(usual(141, "del2", size)),
+        "13-auth" | "15-create" => add(usual(101, "vm101b", "10G")),
+        "16-node-down-quorum" => {
+            add(usual(101, "vm101b", "7G"));
+            add(usual(104, "Copy-of-VM-tpl-deb12", size));
+        }
+        _ => {}
+    }
+    adjust(name, size, &mut guests);
+    guests.into_values().collect()
+}
+
+/// Takes back what a topic had already changed when it first read a configuration.
+fn adjust(name: &str, size: &str, guests: &mut BTreeMap<String, GuestSpec>) {
+    let mut set = |vmid: &str, key: &str, value: &str| {
+        if let Some(guest) = guests.get_mut(vmid) {
+            guest.config.insert(key.into(), value.into());
+        }
+    };
+    match name {
+        "08-resize" => {
+            set("101", "scsi0", &format!("data2:101/vm-101-disk-0.qcow2,size={size}"));
+            set("102", "scsi0", &format!("local:9000/base-9000-disk-0.qcow2/102/vm-102-disk-0.qcow2,size={size}"));
+        }
+        "09-power" => {
+            for (key, value) in
+                [("cores", "1"), ("memory", "192"), ("description", ""), ("tags", "cf;deb12"), ("name", "vm101")]
+            {
+                set("101", key, value);
+            }
+        }
+        "10-snapshot" => set("101", "parent", ""),
+        "11-locks-protection" => set("101", "lock", ""),
+        "12-delete" => set("140", "unused0", "data2:140/vm-140-disk-1.raw"),
+        _ => {}
+    }
+}
+
+fn bare(vmid: u32, node: &str) -> GuestSpec {
+    let mut guest = GuestSpec::new(vmid, "x", node);
+    guest.bridge = None;
+    for key in ["name", "cores", "memory", "scsihw", "ostype", "serial0", "vga", "agent", "smbios1", "vmgenid", "meta"]
+    {
+        guest = guest.with(key, "");
+    }
+    guest
+}
+
+fn template(size: &str) -> GuestSpec {
+    let mut guest = GuestSpec::new(9000, "tpl-deb12", "pve1").tags("cf;deb12").with("boot", "order=scsi0");
+    guest.memory_mib = 128;
+    guest
+        .with("template", "1")
+        .with("scsi0", &format!("local:9000/base-9000-disk-0.qcow2,size={size}"))
+        .with("ide2", "local:9000/vm-9000-cloudinit.qcow2,media=cdrom")
+}
+
+/// A full clone of the template on `data2`.
+fn usual(vmid: u32, name: &str, size: &str) -> GuestSpec {
+    let mut guest = GuestSpec::new(vmid, name, "pve1").tags("cf;deb12").with("boot", "order=scsi0");
+    guest.memory_mib = 128;
+    guest
+        .with("scsi0", &format!("data2:{vmid}/vm-{vmid}-disk-0.qcow2,size={size}"))
+        .with("ide2", &format!("data2:{vmid}/vm-{vmid}-cloudinit.qcow2,media=cdrom,size=4M"))
+}
+
+fn scenario(release: &str, name: &str, topic: &Value) -> Scenario {
+    let mut scenario = Scenario::empty(&["pve1", "pve2"]).release(release.parse().unwrap());
+    scenario.clock = ClockMode::Virtual(Auto::WhenWaiting);
+    scenario.cluster_name = Some("lab".into());
+    scenario.boot_seconds = 10;
+    for node in &mut scenario.nodes {
+        node.cpus = 2;
+        node.memory_mib = 24_106;
+    }
+    let everything = ["images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"];
+    let contents: &[&str] = if release == "9.2" { &everything } else { &everything[..] };
+    scenario.storages = vec![
+        StorageSpec::new("local", StorageKind::Dir, 250).content(contents),
+        StorageSpec::new("data2", StorageKind::Dir, 250).nodes(&["pve1"]),
+        StorageSpec::new("shared1", StorageKind::Dir, 250).shared(),
+    ];
+    for storage in &mut scenario.storages {
+        storage.path = (storage.name == "shared1").then(|| "/mnt/shared".to_owned());
+    }
+    let user = |name: &str, enabled| UserSpec { name: name.into(), password: None, enabled };
+    scenario.users.extend([user("op@pve", true), user("low@pve", true), user("dis@pve", false), user("m@pve", true)]);
+    scenario.tokens.extend(["op@pve!full", "low@pve!low", "dis@pve!t", "m@pve!t"].map(|id| TokenSpec::new(id, "s")));
+    scenario.tokens.push(TokenSpec { expired: true, ..TokenSpec::new("op@pve!exp", "s") });
+    scenario.tokens.push(TokenSpec { privsep: true, ..TokenSpec::new("op@pve!sep", "s") });
+    let role = |name: &str, words: &[&str]| (name.to_owned(), words.iter().map(|&word| word.to_owned()).collect());
+    scenario.roles.extend([role("Op", OPERATOR), role("Minimal", &[])]);
+    scenario.acl = vec![AclSpec::new("/", "op@pve", "Op"), AclSpec::new("/vms/9000", "low@pve", "PVEAuditor")];
+    scenario.vms = guests(release, name, topic);
+    scenario
+}
+
+impl Lab {
+    pub async fn new(release: &str, topic: &Value) -> Self {
+        let name = topic["topic"].as_str().unwrap();
+        let simulator = Simulator::new(scenario(release, name, topic));
+        let servers: BTreeMap<String, Server> = simulator.serve_on_nodes().await.unwrap().into_iter().collect();
+        let clients = servers
+            .iter()
+            .map(|(node, server)| {
+                let authority = reqwest::Certificate::from_pem(server.ca_pem().as_bytes()).unwrap();
+                (node.clone(), Client::builder().tls_certs_only([authority]).build().unwrap())
+            })
+            .collect();
+        let mut known = BTreeSet::from(["node/pve1".to_owned(), "node/pve2".to_owned()]);
+        known.extend(simulator.vms().iter().flat_map(|vm| [format!("qemu/{}", vm.vmid), vm.vmid.to_string()]));
+        if name == "12-delete" {
+            simulator.remove_volume("data2:141/vm-141-disk-0.qcow2");
+        }
+        Self {
+            topic: name.into(),
+            release: release.into(),
+            simulator,
+            servers,
+            clients,
+            compare: Compare::new(),
+            mapped: BTreeMap::new(),
+            known,
+            upid: Regex::new(r"UPID(?::|%3A)[^/]*").unwrap(),
+        }
+    }
+
+    /// What was done by hand before an exchange.
+    fn intervene(&self, number: usize) {
+        let simulator = &self.simulator;
+        let fault = |effect| simulator.fault(Fault::new(effect).node("pve2")).unwrap();
+        match (self.topic.as_str(), number) {
+            ("04-clone-in-flight", 28) if self.release == "8.4" => simulator.finish_tasks(),
+            ("04-clone-in-flight", 35) => {
+                simulator.advance(Duration::from_secs(15));
+                let task = simulator.running_tasks().into_iter().find(|task| task.kind == "qmclone").unwrap();
+                simulator.kill_task(&task.upid);
+            }
+            ("09-power", 9) => simulator.advance(Duration::from_secs(12)),
+            ("09-power", 45) => simulator.advance(Duration::from_secs(12)),
+            ("09-power", 50) => simulator.advance(Duration::from_secs(3)),
+            ("09-power", 62) => simulator.advance(Duration::from_secs(12)),
+            ("09-power", 92) => {
+                simulator.set_option(101, "net0", Some("virtio=BC:24:11:00:00:02,bridge=nosuch")).unwrap()
+            }
+            ("09-power", 96) => {
+                simulator.set_option(101, "net0", Some("virtio=BC:24:11:00:00:02,bridge=vmbr0")).unwrap();
+                simulator.set_option(101, "cores", Some("500")).unwrap();
+            }
+            ("09-power", 100) => {
+                simulator.set_option(101, "cores", Some("1")).unwrap();
+                simulator.set_option(101, "memory", Some("9000000")).unwrap();
+            }
+            ("09-power", 104) => simulator.set_option(101, "memory", Some("192")).unwrap(),
+            ("14-permissions-minimal", _) => self.grant(number),
+            ("16-node-down-quorum", 0) => {
+                fault(Effect::NodeDown { trouble: NodeTrouble::DaemonDown });
+                simulator.set_running(101, true).unwrap();
+                simulator.advance(Duration::from_secs(60));
+            }
+            ("16-node-down-quorum", 5) => {
+                simulator.clear_faults();
+                fault(Effect::NodeDown { trouble: NodeTrouble::Refused });
+            }
+            ("16-node-down-quorum", 8) if self.release == "9.2" => {
+                simulator.clear_faults();
+                fault(Effect::NodeDown { trouble: NodeTrouble::TimedOut });
+            }
+            ("16-node-down-quorum", 8 | 9) | ("18-offline-node-vms", 7) => {
+                simulator.clear_faults();
+                fault(Effect::NodeDown { trouble: NodeTrouble::NoRoute });
+                if number != 8 {
+                    simulator.advance(Duration::from_secs(12));
+                }
+            }
+            ("16-node-down-quorum", 32) | ("18-offline-node-vms", 14) => simulator.clear_faults(),
+            ("18-offline-node-vms", 6 | 15) => simulator.advance(Duration::from_secs(12)),
+            _ => {}
+        }
+    }
+
+    /// The rights that the token of the topic on minimal rights got, one after the other.
+    fn grant(&self, number: usize) {
+        let grant = |role: &str, privileges: &[&str], path: &str| {
+            self.simulator.set_role(role, privileges);
+            self.simulator.grant(AclSpec::new(path, "m@pve", role));
+        };
+        match number {
+            0 => grant("Cloner", &["VM.Clone"], "/vms/9000"),
+            1 => grant("Allocator", &["VM.Allocate"], "/vms/151"),
+            2 => grant("Space", &["Datastore.AllocateSpace"], "/storage/data2"),
+            3 => grant("Bridge", &["SDN.Use"], "/sdn/zones/localnetwork/vmbr0"),
+            10 => grant("Cpu", &["VM.Config.CPU", "VM.Allocate", "VM.Audit"], "/vms/151"),
+            _ => {}
+        }
+    }
+
+    /// Sends a recorded request and compares the answer.
+    pub async fn replay(&mut self, number: usize, exchange: &Value) -> Result<(), String> {
+        self.intervene(number);
+        self.simulator.advance(Duration::from_millis(30));
+        let target = exchange.get("target").and_then(Value::as_str);
+        let (method, path) = exchange["request"].as_str().unwrap().split_once(' ').unwrap();
+        let path = self.ours(target.unwrap_or(path));
+        let ended = exchange["body"]["data"]["status"] == "stopped" || exchange["body"]["data"][0].get("t").is_some();
+        if ended && path.contains("/tasks/") && !still_running(exchange) {
+            self.finish(&path);
+        }
+        let who = exchange["as_user"].as_str().unwrap();
+        let node = if who.contains("asked at pve2") { "pve2" } else { "pve1" };
+        let url = format!("{}{path}", self.servers[node].url());
+        let mut request = self.clients[node].request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+        request = self.authorize(request, who, method).await;
+        let kind = exchange.get("content_type").and_then(Value::as_str);
+        let params = &exchange["params"];
+        let in_body = matches!(method, "POST" | "PUT" | "PATCH") || (target.is_none() && kind.is_some());
+        if in_body && !params.is_null() {
+            request = request.header("Content-Type", kind.unwrap_or("application/x-www-form-urlencoded"));
+            request = request.body(match (params, kind) {
+                (Value::String(raw), _) => raw.clone(),
+                (params, Some("application/json")) => params.to_string(),
+                (params, _) => self.form(params),
+            });
+        }
+        let response = request.send().await.map_err(|error| format!("no answer: {error:?}"))?;
+        let status = response.status();
+        let phrase = response
+            .extensions()
+            .get::<ReasonPhrase>()
+            .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
+        let reason = phrase.or(status.canonical_reason().map(str::to_owned)).unwrap_or_default();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        self.learn(&exchange["body"], &body);
+        if exchange["status"] != status.as_u16() {
+            return Err(format!(
+                "status: recorded {} {}, ours {status} {reason} {body}",
+                exchange["status"], exchange["reason"]
+            ));
+        }
+        self.compare.reason(exchange["reason"].as_str().unwrap(), &reason)?;
+        self.compare.body(&exchange["body"], &body, &self.known)
+    }
+
+    async fn authorize(&self, request: reqwest::RequestBuilder, who: &str, method: &str) -> reqwest::RequestBuilder {
+        let token = |text: &str| format!("PVEAPIToken={text}");
+        let header = match who.split(' ').next().unwrap() {
+            "(nobody)" => return request,
+            "(wrong" => token("op@pve!full=wrong"),
+            "(unknown" if who.contains("user") => token("nobody@pve!full=s"),
+            "(unknown" => token("op@pve!nosuch=s"),
+            "(malformed" => token("garbage"),
+            "forged" => return request.header("Cookie", "PVEAuthCookie=PVE:root@pam:00000000::forged"),
+            "root" | "root@pam" => {
+                let (ticket, csrf) = self.login().await;
+                let request = request.header("Cookie", format!("PVEAuthCookie={ticket}"));
+                return match who {
+                    _ if method == "GET" || who.contains("no CSRF") => request,
+                    _ if who.contains("wrong CSRF") => request.header("CSRFPreventionToken", "wrong"),
+                    _ => request.header("CSRFPreventionToken", csrf),
+                };
+            }
+            "token" => return request,
+            id => token(&format!("{id}=s")),
+        };
+        request.header("Authorization", header)
+    }
+
+    async fn login(&self) -> (String, String) {
+        let url = format!("{}/api2/json/access/ticket", self.servers["pve1"].url());
+        let body = format!("username=root@pam&password={}", Scenario::ROOT_PASSWORD);
+        let request = self.clients["pve1"].post(url).header("Content-Type", "application/x-www-form-urlencoded");
+        let text = request.body(body).send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let word = |key: &str| answer["data"][key].as_str().unwrap().to_owned();
+        (word("ticket"), word("CSRFPreventionToken"))
+    }
+
+    fn form(&self, params: &Value) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in params.as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            form.append_pair(key, self.mapped.get(&text).unwrap_or(&text));
+        }
+        form.finish()
+    }
+
+    /// The path with our task's id in place of the recorded one.
+    fn ours(&self, path: &str) -> String {
+        let Some(found) = self.upid.find(path) else { return path.to_owned() };
+        let recorded = percent_encoding::percent_decode_str(found.as_str()).decode_utf8().unwrap().into_owned();
+        let Some(ours) = self.mapped.get(&recorded) else { return path.to_owned() };
+        path.replace(found.as_str(), &ours.replace(':', "%3A").replace('@', "%40").replace('!', "%21"))
+    }
+
+    fn finish(&self, path: &str) {
+        let Some(found) = self.upid.find(path) else { return };
+        let upid = percent_encoding::percent_decode_str(found.as_str()).decode_utf8().unwrap().into_owned();
+        let runs = || self.simulator.running_tasks().iter().any(|task| task.upid == upid);
+        while runs() && self.simulator.advance_to_next_event() {}
+    }
+
+    /// Pairs what the two answers name: task ids and digests.
+    fn learn(&mut self, recorded: &Value, ours: &Value) {
+        let pairs = [(&recorded["data"], &ours["data"]), (&recorded["data"]["digest"], &ours["data"]["digest"])];
+        for (recorded, ours) in pairs {
+            if let (Value::String(recorded), Value::String(ours)) = (recorded, ours) {
+                self.known.insert(ours.clone());
+                self.mapped.insert(recorded.clone(), ours.clone());
+            }
+        }
+    }
+}
+
+/// A log that was read while its task ran has no last line of the task.
+fn still_running(exchange: &Value) -> bool {
+    let lines = exchange["body"]["data"].as_array();
+    lines.is_some_and(|lines| {
+        let last = lines.last().and_then(|line| line["t"].as_str()).unwrap_or_default();
+        !last.starts_with("TASK ")
+    })
+}
