@@ -331,7 +331,7 @@ async fn an_address_that_is_taken_is_an_error_that_names_it() {
     let address = served.serving.address();
     let kubeconfig = served.directory.path().join("other");
     let again = served.plane.serve(served.directory.path(), address, &kubeconfig).await;
-    let error = again.err().expect("it is taken").to_string();
+    let error = again.expect_err("it is taken").to_string();
     assert!(error.contains(&address.to_string()), "{error}");
     assert!(!kubeconfig.exists(), "nobody is sent to a server that does not run");
 }

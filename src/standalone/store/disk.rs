@@ -65,7 +65,7 @@ impl Disk {
                 // It holds Secrets.
                 let file =
                     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)?;
-                Builder::new().create_file(file)?
+                Builder::new().create_with_backend(redb::backends::FileBackend::new(file)?)?
             }
             None => Builder::new().create_with_backend(redb::backends::InMemoryBackend::new())?,
         };
