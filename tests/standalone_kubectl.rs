@@ -324,3 +324,14 @@ async fn a_restart_keeps_the_objects_and_the_credentials() {
     let names = served.works(&["get", "mc", "-o", "name"]).await;
     assert_eq!(names, "machine.cloudfaster.app/web\n");
 }
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error_that_names_it() {
+    let served = served().await;
+    let address = served.serving.address();
+    let kubeconfig = served.directory.path().join("other");
+    let again = served.plane.serve(served.directory.path(), address, &kubeconfig).await;
+    let error = again.expect_err("it is taken").to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+    assert!(!kubeconfig.exists(), "nobody is sent to a server that does not run");
+}

@@ -213,3 +213,37 @@ async fn what_an_update_does_not_touch_is_not_held_against_it() {
     assert!(message(refused).contains("should be greater than or equal to 2"));
     plane.close().await;
 }
+
+#[tokio::test]
+async fn the_projects_own_definitions_are_served_and_guard_their_machines() {
+    let plane = cloudfaster::standalone::ControlPlane::in_memory(
+        cloudfaster::api::crds(),
+        tokio_util::sync::CancellationToken::new(),
+    )
+    .await
+    .unwrap();
+    let machines: kube::Api<cloudfaster::api::ProxmoxVM> = kube::Api::default_namespaced(client(&plane));
+    let manifest = |size: &str| {
+        let manifest = json!({
+            "metadata": { "name": "web" },
+            "spec": {
+                "clusterRef": { "name": "main" },
+                "os": "UBUNTU24_SERVER",
+                "cores": 1,
+                "memory": "1Gi",
+                "disk": { "size": size },
+            },
+        });
+        serde_json::from_value::<cloudfaster::api::ProxmoxVM>(manifest).unwrap()
+    };
+    let created = machines.create(&PostParams::default(), &manifest("40Gi")).await.unwrap();
+    assert_eq!(created.status.unwrap().observed_generation, -1);
+    let grow = json!({ "spec": { "disk": { "size": "41Gi" } } });
+    machines.patch("web", &PatchParams::default(), &Patch::Merge(&grow)).await.unwrap();
+    let shrink = json!({ "spec": { "disk": { "size": "40Gi" } } });
+    let refused = message(machines.patch("web", &PatchParams::default(), &Patch::Merge(&shrink)).await);
+    assert!(refused.starts_with("ProxmoxVM.cloudfaster.app \"web\" is invalid: spec.disk.size: "), "{refused}");
+    let other = json!({ "spec": { "os": "DEBIAN13" } });
+    let refused = message(machines.patch("web", &PatchParams::default(), &Patch::Merge(&other)).await);
+    assert!(refused.contains("spec.os: "), "{refused}");
+}

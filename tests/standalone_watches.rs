@@ -138,17 +138,21 @@ async fn a_version_that_has_left_the_history_is_gone() {
     let plane = in_memory().await;
     let client = client(&plane);
     let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
-    let map = json!({ "metadata": { "name": "busy" } });
-    let created = maps.create(&post(), &serde_json::from_value(map).unwrap()).await.unwrap();
-    let from = created.resource_version().unwrap();
-    let writes = (0..4200).map(|round| {
+    let writers = (0..50).map(|writer| {
         let maps = maps.clone();
         async move {
-            let patch = json!({ "data": { format!("k{}", round % 50): round.to_string() } });
-            maps.patch("busy", &PatchParams::default(), &Patch::Merge(&patch)).await
+            let name = format!("busy-{writer}");
+            let map = json!({ "metadata": { "name": name } });
+            maps.create(&post(), &serde_json::from_value(map).unwrap()).await?;
+            for round in 0..84 {
+                let patch = json!({ "data": { "round": round.to_string() } });
+                maps.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            }
+            Ok::<_, Error>(())
         }
     });
-    futures::stream::iter(writes).buffer_unordered(16).try_collect::<Vec<_>>().await.unwrap();
+    let from = maps.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    futures::future::try_join_all(writers).await.unwrap();
     let mut events = Box::pin(maps.watch(&WatchParams::default(), &from).await.unwrap());
     let first = events.try_next().await.unwrap().unwrap();
     assert!(matches!(first, WatchEvent::Error(status) if status.code == 410));

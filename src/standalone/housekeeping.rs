@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::builtin::{definitions, namespaces};
+use super::builtin::{definitions, events, namespaces};
 
 use super::handlers::{Deleted, Options, delete, save};
 use super::json::set;
@@ -19,6 +20,12 @@ use super::store::{Change, Key, Name, Record, Write, WriteError};
 
 /// How long to wait before a failed round is repeated.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long events are kept after they were last seen, as on any cluster.
+const EVENTS_LAST: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often old events are looked for.
+const EVENTS_SWEEP: Duration = Duration::from_secs(300);
 
 /// Makes the namespaces that every cluster has, and shows the definitions.
 pub async fn set_up(plane: &Plane) -> Result<(), ApiError> {
@@ -52,15 +59,21 @@ async fn ensure(plane: &Plane, key: Key, value: Value) -> Result<(), ApiError> {
 pub async fn run(plane: Arc<Plane>) {
     let mut newest = plane.store.follow_all();
     let mut reached: Option<u64> = None;
+    let mut sweep = tokio::time::interval(EVENTS_SWEEP);
+    let mut events_due = false;
     loop {
         newest.borrow_and_update();
         let done = async {
+            if events_due {
+                forget_events(&plane).await?;
+            }
             empty_namespaces(&plane).await?;
             collect_garbage(&plane, reached).await
         };
         let failed = match done.await {
             Ok(revision) => {
                 reached = Some(revision);
+                events_due = false;
                 false
             }
             Err(error) => {
@@ -73,9 +86,24 @@ pub async fn run(plane: Arc<Plane>) {
         tokio::select! {
             () = plane.shutdown.cancelled() => return,
             changed = newest.changed() => if changed.is_err() { return },
+            _ = sweep.tick() => events_due = true,
             () = tokio::time::sleep(PAUSE), if failed => {}
         }
     }
+}
+
+/// Deletes the events that were last seen too long ago.
+async fn forget_events(plane: &Plane) -> Result<(), ApiError> {
+    let Some(kind) = plane.registry.shelves().find(|kind| kind.origin == Origin::Event) else {
+        return Ok(());
+    };
+    let oldest = Timestamp::now() - EVENTS_LAST;
+    for (name, record) in plane.store.list(&kind.shelf, None).objects {
+        if events::last_seen(&record.value).is_some_and(|seen| seen < oldest) {
+            remove(plane, kind, name).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what is in namespaces that are being deleted, and lets those go that are empty.

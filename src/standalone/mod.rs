@@ -78,7 +78,7 @@ impl ControlPlane {
         definitions: Vec<CustomResourceDefinition>,
         shutdown: CancellationToken,
     ) -> Result<Self, OpenError> {
-        tokio::fs::create_dir_all(directory).await?;
+        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
         Self::start(Some(&directory.join(STORE)), definitions, shutdown).await
     }
 

@@ -259,10 +259,13 @@ impl Problem {
 
 impl FieldError {
     pub fn new(field: impl Into<String>, problem: Problem) -> Self {
-        Self { field: field.into(), problem }
+        let field = field.into();
+        // That is how Kubernetes writes the path of the object itself.
+        let field = if field.is_empty() { "<nil>".to_owned() } else { field };
+        Self { field, problem }
     }
 
-    /// A value that breaks a rule; `value` is shown as JSON shows it.
+    /// A value that breaks a rule.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
         Self::new(field, Problem::Invalid { value: shown(value), detail: detail.into() })
     }

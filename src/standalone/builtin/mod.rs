@@ -133,7 +133,7 @@ fn definition() -> Result<Kind, String> {
         namespaced: false,
         shelf: "customresourcedefinitions.apiextensions.k8s.io".into(),
         stored_as: "apiextensions.k8s.io/v1".to_owned(),
-        status_subresource: true,
+        status_subresource: false,
         origin: Origin::Definition,
         schema: Schema::compile(&published)?,
         published,

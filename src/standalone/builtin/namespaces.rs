@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::standalone::json::at;
+
 /// What a fresh cluster has.
 pub const INITIAL: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -41,7 +43,9 @@ pub fn is_terminating(namespace: &Value) -> bool {
     namespace.pointer("/metadata/deletionTimestamp").is_some()
 }
 
-/// Whether the namespace's own finalizer still holds it.
-pub fn is_held(namespace: &Value) -> bool {
-    namespace.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|finalizers| !finalizers.is_empty())
+/// Whether an object is a namespace that its own finalizer still holds.
+pub fn is_held(object: &Value) -> bool {
+    at(object, "/kind") == "Namespace"
+        && at(object, "/apiVersion") == "v1"
+        && at(object, "/spec/finalizers").as_array().is_some_and(|finalizers| !finalizers.is_empty())
 }

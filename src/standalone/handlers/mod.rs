@@ -87,7 +87,7 @@ impl Target {
         let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let (namespace, rest) = match segments.as_slice() {
             // `namespaces/x` and `namespaces/x/status` are namespaces themselves.
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !matches!(rest, ["status" | "finalize"]) => {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !matches!(rest, ["status"]) => {
                 (Some((*namespace).to_owned()), rest)
             }
             rest => (None, rest),

@@ -146,7 +146,8 @@ fn admit(plane: &Plane, target: &Target, name: &str, mut next: Value, current: &
             json::put(&mut next, "status", old.get("status").cloned());
         }
     }
-    if kind.origin == Origin::Namespace && target.subresource.as_deref() != Some("finalize") {
+    if kind.origin == Origin::Namespace {
+        // Its finalizer is the control plane's own.
         json::put(&mut next, "spec", old.get("spec").cloned());
     }
     meta::keep_system_fields(&mut next, old)?;

@@ -1,7 +1,8 @@
 //! `x-kubernetes-validations`: rules in CEL, evaluated as the API server does.
 //!
 //! Not evaluated as Kubernetes does: strings of the formats `date-time` and `duration` stay strings
-//! here, and there is no cost budget (the definitions are the administrator's own).
+//! here, there is no cost budget (the definitions are the administrator's own), and the library has
+//! no `type()`; a rule that uses what it does not have refuses every object, and says so.
 
 use std::collections::HashMap;
 use std::sync::Arc;

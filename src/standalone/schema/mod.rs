@@ -7,6 +7,9 @@ mod format;
 mod prune;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use regex::Regex;

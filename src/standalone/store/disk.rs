@@ -1,6 +1,8 @@
 //! The durable side: a `redb` file of serialised objects and the last revision.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use redb::{Builder, Database, ReadableDatabase, TableDefinition};
@@ -24,8 +26,8 @@ pub enum DiskError {
     Store(Box<redb::Error>),
     #[error("the store holds what cannot be read: {0}")]
     Corrupt(String),
-    #[error("cannot start the store's thread: {0}")]
-    Thread(#[from] std::io::Error),
+    #[error("cannot open the store's file or start its thread: {0}")]
+    System(#[from] std::io::Error),
 }
 
 impl DiskError {
@@ -59,7 +61,12 @@ pub struct Disk {
 impl Disk {
     pub fn open(file: Option<&Path>) -> Result<Self, DiskError> {
         let database = match file {
-            Some(file) => Database::create(file)?,
+            Some(file) => {
+                // It holds Secrets.
+                let file =
+                    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)?;
+                Builder::new().create_with_backend(redb::backends::FileBackend::new(file)?)?
+            }
             None => Builder::new().create_with_backend(redb::backends::InMemoryBackend::new())?,
         };
         let disk = Self { database };
