@@ -13,43 +13,22 @@ const TICKET_LIFE: u64 = 7200;
 /// Proxmox's own roles, as far as they are of use here.
 const ROLES: &[(&str, &str)] = &[
     ("NoAccess", ""),
-    (
-        "PVEAuditor",
-        "Datastore.Audit Mapping.Audit Pool.Audit SDN.Audit Sys.Audit VM.Audit VM.GuestAgent.Audit",
-    ),
+    ("PVEAuditor", "Datastore.Audit Mapping.Audit Pool.Audit SDN.Audit Sys.Audit VM.Audit VM.GuestAgent.Audit"),
     (
         "PVEVMAdmin",
         "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk \
          VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Console VM.Migrate VM.Monitor \
          VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback VM.GuestAgent.Audit VM.GuestAgent.Unrestricted",
     ),
-    (
-        "PVEVMUser",
-        "VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console VM.PowerMgmt VM.GuestAgent.Audit",
-    ),
-    (
-        "PVEDatastoreAdmin",
-        "Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit",
-    ),
-    (
-        "PVEDatastoreUser",
-        "Datastore.AllocateSpace Datastore.Audit",
-    ),
+    ("PVEVMUser", "VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console VM.PowerMgmt VM.GuestAgent.Audit"),
+    ("PVEDatastoreAdmin", "Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"),
+    ("PVEDatastoreUser", "Datastore.AllocateSpace Datastore.Audit"),
     ("PVESDNUser", "SDN.Audit SDN.Use"),
     ("PVEPoolAdmin", "Pool.Allocate Pool.Audit"),
 ];
 
 /// The paths that `/access/permissions` lists for everyone, beside those of the access control list.
-const COMMON_PATHS: &[&str] = &[
-    "/",
-    "/access",
-    "/access/groups",
-    "/nodes",
-    "/pool",
-    "/sdn",
-    "/storage",
-    "/vms",
-];
+const COMMON_PATHS: &[&str] = &["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
@@ -92,33 +71,17 @@ impl Access {
     pub fn new(scenario: &Scenario) -> Self {
         let known = |privilege: &&str| exists(scenario.release, privilege);
         let own = ROLES.iter().map(|(name, privileges)| {
-            let privileges = privileges
-                .split_whitespace()
-                .filter(known)
-                .map(str::to_owned)
-                .collect();
+            let privileges = privileges.split_whitespace().filter(known).map(str::to_owned).collect();
             ((*name).to_owned(), privileges)
         });
         let given = scenario.roles.iter().map(|(name, privileges)| {
-            let privileges = privileges
-                .iter()
-                .filter(|word| exists(scenario.release, word))
-                .cloned()
-                .collect();
+            let privileges = privileges.iter().filter(|word| exists(scenario.release, word)).cloned().collect();
             (name.clone(), privileges)
         });
         Self {
             release: scenario.release,
-            users: scenario
-                .users
-                .iter()
-                .map(|user| (user.name.clone(), user.clone()))
-                .collect(),
-            tokens: scenario
-                .tokens
-                .iter()
-                .map(|token| (token.id.clone(), token.clone()))
-                .collect(),
+            users: scenario.users.iter().map(|user| (user.name.clone(), user.clone())).collect(),
+            tokens: scenario.tokens.iter().map(|token| (token.id.clone(), token.clone())).collect(),
             roles: own.chain(given).collect(),
             acl: scenario.acl.clone(),
             secret: scenario.seed,
@@ -131,35 +94,20 @@ impl Access {
 
     pub fn set_role(&mut self, name: &str, privileges: &[&str]) {
         let known = privileges.iter().filter(|word| exists(self.release, word));
-        self.roles.insert(
-            name.to_owned(),
-            known.map(|&word| word.to_owned()).collect(),
-        );
+        self.roles.insert(name.to_owned(), known.map(|&word| word.to_owned()).collect());
     }
 
     /// Who sends the request.
-    pub fn identify(
-        &self,
-        credentials: &Credentials,
-        write: bool,
-        now: u64,
-    ) -> Result<Owner, Refusal> {
+    pub fn identify(&self, credentials: &Credentials, write: bool, now: u64) -> Result<Owner, Refusal> {
         if let Some(header) = &credentials.authorization {
-            let token = header
-                .strip_prefix("PVEAPIToken")
-                .and_then(|rest| rest.strip_prefix(['=', ' ']));
+            let token = header.strip_prefix("PVEAPIToken").and_then(|rest| rest.strip_prefix(['=', ' ']));
             return token.map_or(Err(Refusal::NoTicket), |token| self.token(token));
         }
         let Some(ticket) = &credentials.cookie else {
             return Err(Refusal::NoTicket);
         };
         let user = self.ticket_user(ticket, now).ok_or(Refusal::Failed)?;
-        if write
-            && credentials
-                .csrf
-                .as_deref()
-                .is_none_or(|token| !self.csrf_is_valid(token, &user, now))
-        {
+        if write && credentials.csrf.as_deref().is_none_or(|token| !self.csrf_is_valid(token, &user, now)) {
             return Err(Refusal::Csrf);
         }
         Ok(Owner { user, token: None })
@@ -170,11 +118,7 @@ impl Access {
         let token = self.tokens.get(id).ok_or(Refusal::Failed)?;
         let owner = Owner::parse(id);
         let enabled = self.users.get(&owner.user).is_some_and(|user| user.enabled);
-        if token.secret == secret && !token.expired && enabled {
-            Ok(owner)
-        } else {
-            Err(Refusal::Failed)
-        }
+        if token.secret == secret && !token.expired && enabled { Ok(owner) } else { Err(Refusal::Failed) }
     }
 
     fn sign(&self, text: &str) -> String {
@@ -187,8 +131,8 @@ impl Access {
     /// Ticket and CSRF token for a right password, or for a valid ticket in its place.
     pub fn login(&self, user: &str, password: &str, now: u64) -> Option<(String, String)> {
         let known = self.users.get(user)?;
-        let right = known.password.as_deref() == Some(password)
-            || self.ticket_user(password, now).as_deref() == Some(user);
+        let right =
+            known.password.as_deref() == Some(password) || self.ticket_user(password, now).as_deref() == Some(user);
         if !known.enabled || !right {
             return None;
         }
@@ -218,18 +162,10 @@ impl Access {
         if owner.user == "root@pam" && owner.token.is_none() {
             return self.all_privileges();
         }
-        let of_user = if owner.user == "root@pam" {
-            self.all_privileges()
-        } else {
-            self.roles_on(&owner.user, path)
-        };
+        let of_user = if owner.user == "root@pam" { self.all_privileges() } else { self.roles_on(&owner.user, path) };
         let full = owner.full();
         match self.tokens.get(&full).filter(|token| token.privsep) {
-            Some(_) => self
-                .roles_on(&full, path)
-                .intersection(&of_user)
-                .cloned()
-                .collect(),
+            Some(_) => self.roles_on(&full, path).intersection(&of_user).cloned().collect(),
             None => of_user,
         }
     }
@@ -239,19 +175,8 @@ impl Access {
     }
 
     fn all_privileges(&self) -> BTreeSet<String> {
-        let more = [
-            "Sys.Modify",
-            "Sys.PowerMgmt",
-            "Permissions.Modify",
-            "User.Modify",
-            "Pool.Allocate",
-        ];
-        self.roles
-            .values()
-            .flatten()
-            .cloned()
-            .chain(more.map(str::to_owned))
-            .collect()
+        let more = ["Sys.Modify", "Sys.PowerMgmt", "Permissions.Modify", "User.Modify", "Pool.Allocate"];
+        self.roles.values().flatten().cloned().chain(more.map(str::to_owned)).collect()
     }
 
     /// The entries of the deepest path that has some count; those above it do not.
@@ -259,18 +184,11 @@ impl Access {
         let mut deepest = 0;
         let mut found: Vec<&AclSpec> = Vec::new();
         for line in self.acl.iter().filter(|line| line.who == who) {
-            let above = line.path == "/"
-                || path
-                    .strip_prefix(&line.path)
-                    .is_some_and(|rest| rest.starts_with('/'));
+            let above = line.path == "/" || path.strip_prefix(&line.path).is_some_and(|rest| rest.starts_with('/'));
             if line.path != path && !(above && line.propagate) {
                 continue;
             }
-            let depth = if line.path == "/" {
-                0
-            } else {
-                line.path.matches('/').count()
-            };
+            let depth = if line.path == "/" { 0 } else { line.path.matches('/').count() };
             if depth > deepest {
                 found.clear();
                 deepest = depth;
@@ -279,20 +197,13 @@ impl Access {
                 found.push(line);
             }
         }
-        found
-            .iter()
-            .filter_map(|line| self.roles.get(&line.role))
-            .flatten()
-            .cloned()
-            .collect()
+        found.iter().filter_map(|line| self.roles.get(&line.role)).flatten().cloned().collect()
     }
 
     /// The paths that `/access/permissions` shows.
     pub fn listed_paths(&self) -> BTreeSet<String> {
         let common = COMMON_PATHS.iter().map(|&path| path.to_owned());
-        common
-            .chain(self.acl.iter().map(|line| line.path.clone()))
-            .collect()
+        common.chain(self.acl.iter().map(|line| line.path.clone())).collect()
     }
 }
 

@@ -47,12 +47,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub fn new(mode: ClockMode) -> Self {
-        Self {
-            mode,
-            started: Instant::now(),
-            manual: Mutex::default(),
-            moved: watch::Sender::new(()),
-        }
+        Self { mode, started: Instant::now(), manual: Mutex::default(), moved: watch::Sender::new(()) }
     }
 
     pub fn auto(&self) -> Auto {
@@ -94,12 +89,8 @@ impl Clock {
             match self.mode {
                 ClockMode::Real => tokio::time::sleep(moment - now).await,
                 // A clock that stands still is a virtual one without `advance`; look again once a second.
-                ClockMode::Scaled(factor) if factor <= 0.0 => {
-                    tokio::time::sleep(Duration::from_secs(1)).await
-                }
-                ClockMode::Scaled(factor) => {
-                    tokio::time::sleep((moment - now).div_f64(factor)).await
-                }
+                ClockMode::Scaled(factor) if factor <= 0.0 => tokio::time::sleep(Duration::from_secs(1)).await,
+                ClockMode::Scaled(factor) => tokio::time::sleep((moment - now).div_f64(factor)).await,
                 ClockMode::Virtual(_) => {
                     if moved.changed().await.is_err() {
                         return;

@@ -51,20 +51,9 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     if let Some(scale) = args.time_scale {
         scenario.clock = ClockMode::Scaled(scale);
     }
-    let token = scenario
-        .tokens
-        .first()
-        .map(|token| format!("{}={}", token.id, token.secret));
+    let token = scenario.tokens.first().map(|token| format!("{}={}", token.id, token.secret));
     let simulator = Simulator::new(scenario);
-    let server = simulator
-        .listen(
-            args.listen,
-            Options {
-                node: None,
-                control: args.control,
-            },
-        )
-        .await?;
+    let server = simulator.listen(args.listen, Options { node: None, control: args.control }).await?;
     if let Some(path) = &args.ca_file {
         write(path, server.ca_pem())?;
     }
@@ -82,19 +71,11 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
 }
 
 fn read(path: &Path) -> Result<Scenario, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        what: format!("cannot read {}", path.display()),
-        source,
-    })?;
-    Scenario::from_yaml(&text).map_err(|message| Error::Scenario {
-        path: path.display().to_string(),
-        message,
-    })
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Io { what: format!("cannot read {}", path.display()), source })?;
+    Scenario::from_yaml(&text).map_err(|message| Error::Scenario { path: path.display().to_string(), message })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text).map_err(|source| Error::Io {
-        what: format!("cannot write {}", path.display()),
-        source,
-    })
+    std::fs::write(path, text).map_err(|source| Error::Io { what: format!("cannot write {}", path.display()), source })
 }

@@ -24,11 +24,7 @@ pub enum NodeTrouble {
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {
     /// The node (of the filter) does not answer, until cleared.
     NodeDown {
@@ -125,20 +121,12 @@ pub struct Fault {
 impl Fault {
     /// A fault that hits everything until it is cleared.
     pub fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            filter: Filter::default(),
-            times: None,
-            after: 0,
-        }
+        Self { effect, filter: Filter::default(), times: None, after: 0 }
     }
 
     /// A node that is down, gone from the network.
     pub fn node_down(node: &str) -> Self {
-        Self::new(Effect::NodeDown {
-            trouble: NodeTrouble::NoRoute,
-        })
-        .node(node)
+        Self::new(Effect::NodeDown { trouble: NodeTrouble::NoRoute }).node(node)
     }
 
     /// The same for one node.
@@ -204,10 +192,7 @@ struct Active {
 impl Active {
     fn on(&self, node: Option<&str>, vmids: &[u32]) -> bool {
         let filter = &self.fault.filter;
-        let node_fits = filter
-            .node
-            .as_deref()
-            .is_none_or(|wanted| node == Some(wanted));
+        let node_fits = filter.node.as_deref().is_none_or(|wanted| node == Some(wanted));
         node_fits && filter.vmid.is_none_or(|wanted| vmids.contains(&wanted))
     }
 
@@ -244,13 +229,7 @@ impl Faults {
     pub fn add(&mut self, fault: Fault, now: Duration) -> Result<u64, regex::Error> {
         let path = fault.filter.path.as_deref().map(Regex::new).transpose()?;
         self.next += 1;
-        self.active.push(Active {
-            id: self.next,
-            fault,
-            path,
-            since: now,
-            hits: 0,
-        });
+        self.active.push(Active { id: self.next, fault, path, since: now, hits: 0 });
         Ok(self.next)
     }
 
@@ -265,26 +244,18 @@ impl Faults {
 
     /// Id, fault as it is left, and how often it hit.
     pub fn list(&self) -> impl Iterator<Item = (u64, &Fault, u32)> {
-        self.active
-            .iter()
-            .map(|active| (active.id, &active.fault, active.hits))
+        self.active.iter().map(|active| (active.id, &active.fault, active.hits))
     }
 
     fn any(&self, fits: impl Fn(&Active) -> bool) -> bool {
-        self.active
-            .iter()
-            .any(|active| active.fault.times != Some(0) && fits(active))
+        self.active.iter().any(|active| active.fault.times != Some(0) && fits(active))
     }
 
     pub fn node_trouble(&self, node: &str) -> Option<(NodeTrouble, Duration)> {
-        self.active
-            .iter()
-            .find_map(|active| match active.fault.effect {
-                Effect::NodeDown { trouble } if active.on(Some(node), &[]) => {
-                    Some((trouble, active.since))
-                }
-                _ => None,
-            })
+        self.active.iter().find_map(|active| match active.fault.effect {
+            Effect::NodeDown { trouble } if active.on(Some(node), &[]) => Some((trouble, active.since)),
+            _ => None,
+        })
     }
 
     pub fn quorum_lost(&self) -> bool {
@@ -300,8 +271,7 @@ impl Faults {
 
     pub fn config_locked(&self, vmid: u32) -> bool {
         self.any(|active| {
-            active.fault.effect == Effect::ConfigLocked
-                && active.fault.filter.vmid.is_none_or(|wanted| wanted == vmid)
+            active.fault.effect == Effect::ConfigLocked && active.fault.filter.vmid.is_none_or(|wanted| wanted == vmid)
         })
     }
 
@@ -313,30 +283,19 @@ impl Faults {
     }
 
     pub fn agent_silent(&self, node: &str, vmid: u32) -> bool {
-        self.any(|active| {
-            active.fault.effect == Effect::AgentSilent && active.on(Some(node), &[vmid])
-        })
+        self.any(|active| active.fault.effect == Effect::AgentSilent && active.on(Some(node), &[vmid]))
     }
 
     pub fn token_revoked(&self, token: &str) -> bool {
         self.any(|active| matches!(&active.fault.effect, Effect::TokenRevoked { token: revoked } if revoked == token))
     }
 
-    pub fn clone_fate(
-        &mut self,
-        node: &str,
-        source: u32,
-        newid: u32,
-        percent: f64,
-    ) -> Option<Fate> {
+    pub fn clone_fate(&mut self, node: &str, source: u32, newid: u32, percent: f64) -> Option<Fate> {
         for active in &mut self.active {
             let fate = match &active.fault.effect {
                 Effect::CloneFails { percent: at } if percent >= *at => Fate::Fails,
-                Effect::WorkerKilled {
-                    percent: at,
-                    task_type,
-                } if percent >= *at
-                    && task_type.as_deref().is_none_or(|kind| kind == "qmclone") =>
+                Effect::WorkerKilled { percent: at, task_type }
+                    if percent >= *at && task_type.as_deref().is_none_or(|kind| kind == "qmclone") =>
                 {
                     Fate::Killed
                 }
@@ -359,24 +318,20 @@ impl Faults {
     }
 
     pub fn start_failure(&mut self, node: &str, vmid: u32) -> Option<String> {
-        self.active
-            .iter_mut()
-            .find_map(|active| match &active.fault.effect {
-                Effect::StartFails { message } if active.on(Some(node), &[vmid]) => {
-                    let message = message.clone();
-                    active.hit().then_some(message)
-                }
-                _ => None,
-            })
+        self.active.iter_mut().find_map(|active| match &active.fault.effect {
+            Effect::StartFails { message } if active.on(Some(node), &[vmid]) => {
+                let message = message.clone();
+                active.hit().then_some(message)
+            }
+            _ => None,
+        })
     }
 
     /// What happens to a request; each fitting fault counts it.
     pub fn request_fates(&mut self, method: &str, path: &str) -> Vec<RequestFate> {
         let mut words = path.trim_start_matches('/').split('/');
         let (node, vmid) = match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("nodes"), node, Some("qemu"), vmid) => {
-                (node, vmid.and_then(|vmid| vmid.parse().ok()))
-            }
+            (Some("nodes"), node, Some("qemu"), vmid) => (node, vmid.and_then(|vmid| vmid.parse().ok())),
             (Some("nodes"), node, ..) => (node, None),
             _ => (None, None),
         };
@@ -387,21 +342,11 @@ impl Faults {
                 Effect::ReplyLost => RequestFate::ReplyLost,
                 Effect::RequestLost => RequestFate::RequestLost,
                 Effect::Status { code, reason } => RequestFate::Status(*code, reason.clone()),
-                Effect::Slow { milliseconds } => {
-                    RequestFate::Slow(Duration::from_millis(*milliseconds))
-                }
+                Effect::Slow { milliseconds } => RequestFate::Slow(Duration::from_millis(*milliseconds)),
                 _ => continue,
             };
-            let method_fits = active
-                .fault
-                .filter
-                .method
-                .as_deref()
-                .is_none_or(|wanted| wanted == method);
-            let path_fits = active
-                .path
-                .as_ref()
-                .is_none_or(|wanted| wanted.is_match(path));
+            let method_fits = active.fault.filter.method.as_deref().is_none_or(|wanted| wanted == method);
+            let path_fits = active.path.as_ref().is_none_or(|wanted| wanted.is_match(path));
             if method_fits && path_fits && active.on(node, &vmids) && active.hit() {
                 fates.push(fate);
             }

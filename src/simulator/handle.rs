@@ -11,11 +11,12 @@ use super::Error;
 use super::api::{self, ApiRequest, ApiResponse, Body, Outcome};
 use super::clock::{Auto, Clock};
 use super::faults::{Effect, Fault, NodeTrouble, RequestFate};
-use super::scenario::{AclSpec, GuestSpec, Scenario};
+use super::scenario::{AclSpec, GuestSpec, Release, Scenario};
 use super::view::{RequestRecord, TaskView, VmView, VolumeView};
 use super::world::World;
 use super::world::config::Config;
 use super::world::guest::Guest;
+use super::world::storage::Volume;
 
 /// How many requests the log keeps.
 const LOGGED: usize = 10_000;
@@ -30,6 +31,7 @@ pub struct Simulator {
 }
 
 struct Shared {
+    release: Release,
     clock: Clock,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
@@ -49,9 +51,7 @@ impl Simulator {
         let epoch = if clock.is_virtual() {
             VIRTUAL_START
         } else {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(VIRTUAL_START, |since| since.as_secs())
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(VIRTUAL_START, |since| since.as_secs())
         };
         let state = State {
             world: World::new(&scenario, epoch),
@@ -61,6 +61,7 @@ impl Simulator {
         };
         Self {
             shared: Arc::new(Shared {
+                release: scenario.release,
                 clock,
                 state: Mutex::new(state),
                 changed: watch::Sender::new(0),
@@ -76,9 +77,7 @@ impl Simulator {
         state.world.flush_reports();
         let version = state.world.version();
         drop(state);
-        self.shared
-            .changed
-            .send_if_modified(|last| std::mem::replace(last, version) != version);
+        self.shared.changed.send_if_modified(|last| std::mem::replace(last, version) != version);
         result
     }
 
@@ -136,31 +135,18 @@ impl Simulator {
         self.progress_when_polled(&request);
         let arrived = self.now();
         let (number, fates) = self.with(|state| {
-            let fates = state
-                .world
-                .faults
-                .request_fates(&request.method, &request.path);
+            let fates = state.world.faults.request_fates(&request.method, &request.path);
             (state.record(&request), fates)
         });
         if fates.contains(&RequestFate::RequestLost) || !self.reaches_a_node(&request) {
             return None;
         }
-        let slow: Duration = fates
-            .iter()
-            .filter_map(|fate| {
-                if let RequestFate::Slow(time) = fate {
-                    Some(*time)
-                } else {
-                    None
-                }
-            })
-            .sum();
+        let slow: Duration =
+            fates.iter().filter_map(|fate| if let RequestFate::Slow(time) = fate { Some(*time) } else { None }).sum();
         let forced = fates.iter().find_map(|fate| match fate {
-            RequestFate::Status(code, reason) => Some(ApiResponse {
-                status: *code,
-                reason: Some(reason.clone()),
-                body: Body::Empty,
-            }),
+            RequestFate::Status(code, reason) => {
+                Some(ApiResponse { status: *code, reason: Some(reason.clone()), body: Body::Empty })
+            }
             _ => None,
         });
         let (response, not_before) = match forced {
@@ -183,10 +169,7 @@ impl Simulator {
                 (outcome, state.world.next_event())
             });
             let until = match outcome {
-                Outcome::Done {
-                    response,
-                    not_before,
-                } => return (response, not_before),
+                Outcome::Done { response, not_before } => return (response, not_before),
                 Outcome::Wait { until } => next.map_or(until, |next| next.min(until)),
             };
             if self.shared.clock.auto() == Auto::Never {
@@ -219,9 +202,7 @@ impl Simulator {
         }
         let next = self.look(World::next_event);
         if let Some(next) = next {
-            self.shared
-                .clock
-                .advance_to(next.max(self.now() + Duration::from_secs(1)));
+            self.shared.clock.advance_to(next.max(self.now() + Duration::from_secs(1)));
             self.with(|_| ());
         }
     }
@@ -229,9 +210,9 @@ impl Simulator {
     fn reaches_a_node(&self, request: &ApiRequest) -> bool {
         self.look(|world| match &request.entry {
             None => world.entry_node().is_some(),
-            Some(name) => world.node(name).is_some_and(|node| {
-                matches!(world.trouble(node), None | Some(NodeTrouble::DaemonDown))
-            }),
+            Some(name) => {
+                world.node(name).is_some_and(|node| matches!(world.trouble(node), None | Some(NodeTrouble::DaemonDown)))
+            }
         })
     }
 
@@ -266,13 +247,7 @@ impl Simulator {
 
     /// The faults: id, what is left of each, and how often it hit.
     pub fn faults(&self) -> Vec<(u64, Fault, u32)> {
-        self.look(|world| {
-            world
-                .faults
-                .list()
-                .map(|(id, fault, hits)| (id, fault.clone(), hits))
-                .collect()
-        })
+        self.look(|world| world.faults.list().map(|(id, fault, hits)| (id, fault.clone(), hits)).collect())
     }
 
     /// Switches a node on or off.
@@ -318,10 +293,7 @@ impl Simulator {
 
     /// The tasks that run.
     pub fn running_tasks(&self) -> Vec<TaskView> {
-        self.tasks()
-            .into_iter()
-            .filter(|task| task.status.is_none())
-            .collect()
+        self.tasks().into_iter().filter(|task| task.status.is_none()).collect()
     }
 
     /// The latest requests, from the oldest to the newest.
@@ -346,13 +318,7 @@ impl Simulator {
     pub fn kill_task(&self, upid: &str) -> bool {
         self.with(|state| {
             let key = state.world.tasks.find(upid);
-            let running = key.filter(|key| {
-                state
-                    .world
-                    .tasks
-                    .get(*key)
-                    .is_some_and(|task| task.end.is_none())
-            });
+            let running = key.filter(|key| state.world.tasks.get(*key).is_some_and(|task| task.end.is_none()));
             if let Some(key) = running {
                 state.world.kill(key);
             }
@@ -377,11 +343,7 @@ impl Simulator {
 
     fn edit(&self, vmid: u32, action: impl FnOnce(&mut World, &Guest)) -> Result<(), Error> {
         self.with(|state| {
-            let guest = state
-                .world
-                .guest(vmid)
-                .cloned()
-                .ok_or(Error::NoSuchVm(vmid))?;
+            let guest = state.world.guest(vmid).cloned().ok_or(Error::NoSuchVm(vmid))?;
             action(&mut state.world, &guest);
             Ok(())
         })
@@ -425,13 +387,7 @@ impl Simulator {
     /// # Errors
     /// When there is no such guest.
     pub fn set_running(&self, vmid: u32, running: bool) -> Result<(), Error> {
-        self.edit(vmid, |world, _| {
-            if running {
-                world.power_on(vmid)
-            } else {
-                world.power_off(vmid)
-            }
-        })
+        self.edit(vmid, |world, _| if running { world.power_on(vmid) } else { world.power_off(vmid) })
     }
 
     /// Moves a guest to another node, with no task and at once.
@@ -451,18 +407,32 @@ impl Simulator {
     /// When there is no such guest.
     pub fn remove_vm(&self, vmid: u32) -> Result<(), Error> {
         self.edit(vmid, |world, _| {
-            let keys: Vec<_> = world
-                .volumes
-                .iter()
-                .filter(|(_, volume)| volume.vmid == vmid)
-                .map(|(key, _)| key.clone())
-                .collect();
+            let keys: Vec<_> =
+                world.volumes.iter().filter(|(_, volume)| volume.vmid == vmid).map(|(key, _)| key.clone()).collect();
             for key in keys {
                 world.volumes.remove(&key);
             }
             world.remove_guest(vmid);
             world.drop_from_pools(vmid);
         })
+    }
+
+    /// The release that is played.
+    pub fn release(&self) -> Release {
+        self.shared.release
+    }
+
+    /// Puts a volume on a storage that no configuration names, such as a killed clone leaves one behind; one
+    /// of the same name is replaced.
+    pub fn add_volume(&self, volid: &str, node: &str, vmid: u32, gib: u64) {
+        self.with(|state| {
+            let format = volid.rsplit_once('.').map_or("raw", |(_, format)| format).to_owned();
+            let created = state.world.unix_time();
+            if let Some(key) = state.world.volume_by_id(node, volid) {
+                let size = gib << 30;
+                state.world.volumes.insert(key, Volume { vmid, size, used: size, format, created, base: None });
+            }
+        });
     }
 
     /// Removes the file of a volume, as somebody with a shell does it. Tells how many there were.
@@ -502,16 +472,9 @@ impl Simulator {
 impl World {
     fn copy_guest(&mut self, original: &Guest, newid: u32, keep_identity: bool) {
         let mut config = Config::default();
-        for (key, value) in original
-            .config
-            .iter()
-            .filter(|(key, _)| !matches!(*key, "lock" | "template"))
-        {
-            let value = if keep_identity {
-                value.to_owned()
-            } else {
-                super::world::with_new_identity(self, key, value)
-            };
+        for (key, value) in original.config.iter().filter(|(key, _)| !matches!(*key, "lock" | "template")) {
+            let value =
+                if keep_identity { value.to_owned() } else { super::world::with_new_identity(self, key, value) };
             config.set(key, value);
         }
         for (key, mut drive) in config.drives() {
@@ -529,8 +492,7 @@ impl World {
             volume.vmid = newid;
             volume.base = None;
             drive.file = format!("{}:{name}", old.storage);
-            self.volumes
-                .insert(super::world::storage::VolumeKey { name, ..old }, volume);
+            self.volumes.insert(super::world::storage::VolumeKey { name, ..old }, volume);
             config.set(&key, drive.text());
         }
         let mut guest = Guest::new(newid, &original.node, original.kind);
@@ -562,19 +524,12 @@ impl State {
             params,
             status: None,
         });
-        *self
-            .counts
-            .entry(format!("{} {}", request.method, kind_of(&request.path)))
-            .or_default() += 1;
+        *self.counts.entry(format!("{} {}", request.method, kind_of(&request.path))).or_default() += 1;
         number
     }
 
     fn settle(&mut self, number: u64, status: u16) {
-        let record = self
-            .requests
-            .iter_mut()
-            .rev()
-            .find(|record| record.number == number);
+        let record = self.requests.iter_mut().rev().find(|record| record.number == number);
         if let Some(record) = record {
             record.status = Some(status);
         }
@@ -602,10 +557,8 @@ impl State {
 fn kind_of(path: &str) -> String {
     let mut previous = "";
     let words = path.split('/').filter(|word| !word.is_empty()).map(|word| {
-        let variable = matches!(
-            previous,
-            "nodes" | "tasks" | "storage" | "content" | "pools"
-        ) || (previous == "qemu" && word.bytes().all(|byte| byte.is_ascii_digit()));
+        let variable = matches!(previous, "nodes" | "tasks" | "storage" | "content" | "pools")
+            || (previous == "qemu" && word.bytes().all(|byte| byte.is_ascii_digit()));
         previous = word;
         if variable { "*" } else { word }
     });

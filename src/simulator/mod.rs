@@ -33,8 +33,7 @@ pub use command::{Args, run};
 pub use faults::{Effect, Fault, Filter, NodeTrouble};
 pub use handle::Simulator;
 pub use scenario::{
-    AclSpec, ContainerSpec, GuestSpec, NodeSpec, Release, Scenario, StorageKind, StorageSpec,
-    TokenSpec, UserSpec,
+    AclSpec, ContainerSpec, GuestSpec, NodeSpec, Release, Scenario, StorageKind, StorageSpec, TokenSpec, UserSpec,
 };
 pub use server::Server;
 pub use view::{RequestRecord, TaskView, VmView, VolumeView};

@@ -29,9 +29,7 @@ impl std::str::FromStr for Release {
         match text {
             "8.4" => Ok(Self::V8),
             "9.2" => Ok(Self::V9),
-            other => Err(format!(
-                "'{other}' is not a simulated release: use 8.4 or 9.2"
-            )),
+            other => Err(format!("'{other}' is not a simulated release: use 8.4 or 9.2")),
         }
     }
 }
@@ -320,16 +318,8 @@ impl Scenario {
             containers: Vec::new(),
             bridges: vec!["vmbr0".into()],
             users: vec![
-                UserSpec {
-                    name: "root@pam".into(),
-                    password: Some(Self::ROOT_PASSWORD.into()),
-                    enabled: true,
-                },
-                UserSpec {
-                    name: "cloudfaster@pve".into(),
-                    password: Some("secret".into()),
-                    enabled: true,
-                },
+                UserSpec { name: "root@pam".into(), password: Some(Self::ROOT_PASSWORD.into()), enabled: true },
+                UserSpec { name: "cloudfaster@pve".into(), password: Some("secret".into()), enabled: true },
             ],
             tokens: vec![TokenSpec::new(Self::TOKEN_ID, Self::TOKEN_SECRET)],
             roles: BTreeMap::from([(
@@ -351,8 +341,7 @@ impl Scenario {
         let mut scenario = Self::empty(&["sv1", "sv2", "sv3", "sv4", "sv5"]);
         scenario.cluster_name = Some("cloudfaster-demo".into());
         scenario.storages = vec![
-            StorageSpec::new("local", StorageKind::Dir, 100)
-                .content(&["iso", "vztmpl", "backup", "snippets"]),
+            StorageSpec::new("local", StorageKind::Dir, 100).content(&["iso", "vztmpl", "backup", "snippets"]),
             StorageSpec::new("local-lvm", StorageKind::LvmThin, 800),
         ];
         for (index, node) in scenario.nodes.iter_mut().enumerate() {
@@ -363,12 +352,8 @@ impl Scenario {
             .into_iter()
             .flat_map(|(node, vmid)| {
                 [
-                    GuestSpec::new(vmid, "debian12", node)
-                        .disk("local-lvm", 3)
-                        .tags("debian12"),
-                    GuestSpec::new(vmid + 100, "ubuntu2404", node)
-                        .disk("local-lvm", 4)
-                        .tags("ubuntu2404"),
+                    GuestSpec::new(vmid, "debian12", node).disk("local-lvm", 3).tags("debian12"),
+                    GuestSpec::new(vmid + 100, "ubuntu2404", node).disk("local-lvm", 4).tags("ubuntu2404"),
                 ]
             })
             .collect();
@@ -520,23 +505,13 @@ impl GuestSpec {
 impl TokenSpec {
     /// A token with all its user's rights.
     pub fn new(id: &str, secret: &str) -> Self {
-        Self {
-            id: id.into(),
-            secret: secret.into(),
-            privsep: false,
-            expired: false,
-        }
+        Self { id: id.into(), secret: secret.into(), privsep: false, expired: false }
     }
 }
 
 impl AclSpec {
     /// A line that counts for the paths below too.
     pub fn new(path: &str, who: &str, role: &str) -> Self {
-        Self {
-            path: path.into(),
-            who: who.into(),
-            role: role.into(),
-            propagate: true,
-        }
+        Self { path: path.into(), who: who.into(), role: role.into(), propagate: true }
     }
 }

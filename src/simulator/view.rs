@@ -86,11 +86,7 @@ impl World {
                 running: guest.running.is_some(),
                 paused: guest.running.as_ref().is_some_and(|running| running.paused),
                 template: guest.config.is_template(),
-                config: guest
-                    .config
-                    .iter()
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect(),
+                config: guest.config.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 pending: guest.pending.clone(),
                 digest: guest.digest(),
             })

@@ -13,21 +13,11 @@ pub(super) fn login(call: &mut Call<'_>) -> Answer {
         user = format!("{user}@{realm}");
     }
     let now = call.world.unix_time();
-    let Some((ticket, csrf)) =
-        call.world
-            .access
-            .login(&user, call.text("password").unwrap_or_default(), now)
-    else {
-        let error = ApiError {
-            after: Duration::from_secs(3),
-            ..ApiError::new(401, "authentication failure")
-        };
+    let Some((ticket, csrf)) = call.world.access.login(&user, call.text("password").unwrap_or_default(), now) else {
+        let error = ApiError { after: Duration::from_secs(3), ..ApiError::new(401, "authentication failure") };
         return Err(error.into());
     };
-    let owner = Owner {
-        user: user.clone(),
-        token: None,
-    };
+    let owner = Owner { user: user.clone(), token: None };
     let mut answer = Map::from_iter([
         ("username".to_owned(), json!(user)),
         ("ticket".to_owned(), json!(ticket)),
@@ -42,29 +32,13 @@ pub(super) fn login(call: &mut Call<'_>) -> Answer {
 
 /// What the web interface may show: the rights on the roots of the tree.
 fn capabilities(call: &Call<'_>, owner: &Owner) -> Value {
-    let areas = [
-        ("dc", "/"),
-        ("vms", "/vms"),
-        ("nodes", "/nodes"),
-        ("storage", "/storage"),
-        ("access", "/access"),
-    ];
-    let rights = areas.map(|(area, path)| {
-        (
-            area.to_owned(),
-            as_map(call.world.access.privileges(owner, path)),
-        )
-    });
+    let areas = [("dc", "/"), ("vms", "/vms"), ("nodes", "/nodes"), ("storage", "/storage"), ("access", "/access")];
+    let rights = areas.map(|(area, path)| (area.to_owned(), as_map(call.world.access.privileges(owner, path))));
     Value::Object(rights.into_iter().collect())
 }
 
 fn as_map(privileges: impl IntoIterator<Item = String>) -> Value {
-    Value::Object(
-        privileges
-            .into_iter()
-            .map(|privilege| (privilege, json!(1)))
-            .collect(),
-    )
+    Value::Object(privileges.into_iter().map(|privilege| (privilege, json!(1))).collect())
 }
 
 pub(super) fn permissions(call: &mut Call<'_>) -> Answer {

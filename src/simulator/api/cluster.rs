@@ -24,11 +24,7 @@ pub(super) fn status(call: &mut Call<'_>) -> Answer {
     }
     for (index, node) in world.nodes.iter().enumerate() {
         let local = node.name == call.entry;
-        let number = if world.cluster_name.is_some() {
-            index + 1
-        } else {
-            0
-        };
+        let number = if world.cluster_name.is_some() { index + 1 } else { 0 };
         lines.push(json!({
             "type": "node", "id": format!("node/{}", node.name), "name": node.name, "nodeid": number,
             "ip": format!("10.99.0.{}", index + 1), "local": u8::from(local), "level": "",
@@ -42,12 +38,8 @@ pub(super) fn resources(call: &mut Call<'_>) -> Answer {
     let wanted = call.text("type");
     let mut lines = Vec::new();
     if matches!(wanted, None | Some("vm")) {
-        lines.extend(
-            call.world
-                .guests()
-                .filter(|guest| guests::is_visible(call, guest))
-                .map(|guest| line(call, guest)),
-        );
+        lines
+            .extend(call.world.guests().filter(|guest| guests::is_visible(call, guest)).map(|guest| line(call, guest)));
     }
     if matches!(wanted, None | Some("node")) {
         lines.extend(nodes::lines(call, false));
@@ -61,11 +53,7 @@ pub(super) fn resources(call: &mut Call<'_>) -> Answer {
 /// A guest in the list: what the file system knows is exact, the rest is as old as the statistics.
 pub(super) fn line(call: &Call<'_>, guest: &Guest) -> Value {
     let world = &*call.world;
-    let kind = if guest.kind == Kind::Qemu {
-        "qemu"
-    } else {
-        "lxc"
-    };
+    let kind = if guest.kind == Kind::Qemu { "qemu" } else { "lxc" };
     let mut line = Map::new();
     line.insert("id".into(), json!(format!("{kind}/{}", guest.vmid)));
     line.insert("type".into(), json!(kind));
@@ -77,11 +65,7 @@ pub(super) fn line(call: &Call<'_>, guest: &Guest) -> Value {
     if let Some(lock) = guest.config.lock() {
         line.insert("lock".into(), json!(lock));
     }
-    if let Some((pool, _)) = world
-        .pools
-        .iter()
-        .find(|(_, members)| members.contains(&guest.vmid))
-    {
+    if let Some((pool, _)) = world.pools.iter().find(|(_, members)| members.contains(&guest.vmid)) {
         line.insert("pool".into(), json!(pool));
     }
     let Some(report) = world.report(guest) else {
@@ -91,14 +75,8 @@ pub(super) fn line(call: &Call<'_>, guest: &Guest) -> Value {
         }
         return Value::Object(line);
     };
-    let uptime = report
-        .running_since
-        .map_or(0, |since| world.now.saturating_sub(since).as_secs());
-    let status = if report.running_since.is_some() {
-        "running"
-    } else {
-        "stopped"
-    };
+    let uptime = report.running_since.map_or(0, |since| world.now.saturating_sub(since).as_secs());
+    let status = if report.running_since.is_some() { "running" } else { "stopped" };
     line.insert("status".into(), json!(status));
     if let Some(name) = &report.name {
         line.insert("name".into(), json!(name));
@@ -106,27 +84,13 @@ pub(super) fn line(call: &Call<'_>, guest: &Guest) -> Value {
         line.insert("name".into(), json!(format!("VM {}", guest.vmid)));
     }
     line.insert("template".into(), json!(u8::from(report.template)));
-    line.insert(
-        "maxcpu".into(),
-        json!(guests::shown_cpus(world, &guest.node, report.cpus)),
-    );
+    line.insert("maxcpu".into(), json!(guests::shown_cpus(world, &guest.node, report.cpus)));
     line.insert("maxmem".into(), json!(report.memory));
     line.insert("maxdisk".into(), json!(report.disk));
     line.insert("uptime".into(), json!(uptime));
-    let memory = if report.running_since.is_some() {
-        report.memory / 20
-    } else {
-        0
-    };
+    let memory = if report.running_since.is_some() { report.memory / 20 } else { 0 };
     line.insert("mem".into(), json!(memory));
-    line.insert(
-        "cpu".into(),
-        if report.running_since.is_some() {
-            json!(0.01)
-        } else {
-            json!(0)
-        },
-    );
+    line.insert("cpu".into(), if report.running_since.is_some() { json!(0.01) } else { json!(0) });
     for key in ["disk", "diskread", "diskwrite", "netin", "netout"] {
         line.insert(key.into(), json!(0));
     }
@@ -142,15 +106,13 @@ pub(super) fn tasks(call: &mut Call<'_>) -> Answer {
     let list = call
         .world
         .tasks
-        .cluster_list(|task| auditor || (owner.token.is_none() && task.owner == *owner));
+        .cluster_list(call.world.unix_time(), |task| auditor || (owner.token.is_none() && task.owner == *owner));
     Ok(Value::Array(list))
 }
 
 pub(super) fn next_id(call: &mut Call<'_>) -> Answer {
     if let Some(wanted) = call.text("vmid") {
-        let taken = wanted
-            .parse()
-            .is_ok_and(|vmid| call.world.guest(vmid).is_some());
+        let taken = wanted.parse().is_ok_and(|vmid| call.world.guest(vmid).is_some());
         if taken {
             return Err(ApiError::param("vmid", format!("VM {wanted} already exists")).into());
         }

@@ -57,10 +57,7 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The answer, to be given no earlier than that.
-    Done {
-        response: ApiResponse,
-        not_before: Duration,
-    },
+    Done { response: ApiResponse, not_before: Duration },
     /// Nothing yet: ask again then, or when something has changed.
     Wait { until: Duration },
 }
@@ -77,13 +74,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            errors: None,
-            empty: false,
-            after: Duration::ZERO,
-        }
+        Self { status, reason: reason.into(), errors: None, empty: false, after: Duration::ZERO }
     }
 
     /// 500 with that text.
@@ -93,35 +84,22 @@ impl ApiError {
 
     /// 403 for want of a privilege.
     pub fn denied(path: &str, privileges: &str) -> Self {
-        Self::new(
-            403,
-            format!("Permission check failed ({path}, {privileges})"),
-        )
+        Self::new(403, format!("Permission check failed ({path}, {privileges})"))
     }
 
     /// 400 because of one parameter.
     pub fn param(field: &str, text: impl Into<String>) -> Self {
-        Self::params(Map::from_iter([(
-            field.to_owned(),
-            Value::from(text.into()),
-        )]))
+        Self::params(Map::from_iter([(field.to_owned(), Value::from(text.into()))]))
     }
 
     /// 400 because of several parameters.
     pub fn params(errors: Map<String, Value>) -> Self {
-        Self {
-            errors: Some(errors),
-            ..Self::new(400, "Parameter verification failed.")
-        }
+        Self { errors: Some(errors), ..Self::new(400, "Parameter verification failed.") }
     }
 
     /// Without a body, after that time.
     pub fn bare(status: u16, reason: impl Into<String>, after: Duration) -> Self {
-        Self {
-            empty: true,
-            after,
-            ..Self::new(status, reason)
-        }
+        Self { empty: true, after, ..Self::new(status, reason) }
     }
 }
 
@@ -169,23 +147,13 @@ pub(crate) fn handle(world: &mut World, request: &ApiRequest, arrived: Duration)
         Ok(data) => {
             let mut body = Map::from_iter([("data".to_owned(), data)]);
             body.extend(extra);
-            let response = ApiResponse {
-                status: 200,
-                reason: None,
-                body: Body::Json(Value::Object(body)),
-            };
-            Outcome::Done {
-                response,
-                not_before: arrived + delay,
-            }
+            let response = ApiResponse { status: 200, reason: None, body: Body::Json(Value::Object(body)) };
+            Outcome::Done { response, not_before: arrived + delay }
         }
         Err(Stop::Wait(until)) => Outcome::Wait { until },
         Err(Stop::Error(error)) => {
             let not_before = arrived + error.after.max(delay);
-            Outcome::Done {
-                response: error_response(world, error),
-                not_before,
-            }
+            Outcome::Done { response: error_response(world, error), not_before }
         }
     }
 }
@@ -199,15 +167,13 @@ fn error_response(world: &World, error: ApiError) -> ApiResponse {
             body.insert("errors".into(), Value::Object(errors));
         }
         if world.error_text_in_body {
-            body.insert("message".into(), Value::from(format!("{}\n", error.reason)));
+            // A call that does not exist is refused before there is a handler that ends its lines.
+            let end = if error.status == 501 { "" } else { "\n" };
+            body.insert("message".into(), Value::from(format!("{}{end}", error.reason)));
         }
         Body::Json(Value::Object(body))
     };
-    ApiResponse {
-        status: error.status,
-        reason: Some(error.reason),
-        body,
-    }
+    ApiResponse { status: error.status, reason: Some(error.reason), body }
 }
 
 fn answer(
@@ -218,43 +184,19 @@ fn answer(
     extra: &mut Map<String, Value>,
 ) -> Answer {
     if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "DELETE") {
-        return Err(ApiError::bare(
-            501,
-            format!("method '{}' not available", request.method),
-            Duration::ZERO,
-        )
-        .into());
+        return Err(ApiError::bare(501, format!("method '{}' not available", request.method), Duration::ZERO).into());
     }
     let entry = match &request.entry {
         Some(node) => node.clone(),
-        None => world
-            .entry_node()
-            .map(|node| node.name.clone())
-            .unwrap_or_default(),
+        None => world.entry_node().map(|node| node.name.clone()).unwrap_or_default(),
     };
-    let segments: Vec<String> = request
-        .path
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(percent_decode)
-        .collect();
+    let segments: Vec<String> = request.path.split('/').filter(|part| !part.is_empty()).map(percent_decode).collect();
     let route = Route::find(&request.method, &segments);
     let is_login = matches!(route, Some(Route::Login));
-    let owner = if is_login {
-        Owner {
-            user: String::new(),
-            token: None,
-        }
-    } else {
-        identify(world, request)?
-    };
+    let owner = if is_login { Owner { user: String::new(), token: None } } else { identify(world, request)? };
     let Some(route) = route else {
         let path = format!("/{}", segments.join("/"));
-        return Err(ApiError::new(
-            501,
-            format!("Method '{} {path}' not implemented", request.method),
-        )
-        .into());
+        return Err(ApiError::new(501, format!("Method '{} {path}' not implemented", request.method)).into());
     };
     let (node, vmid_text, rest) = route::variables(&segments);
     let mut params = request.params.clone();
@@ -274,13 +216,8 @@ fn answer(
     if route.is_on_a_node() {
         call.reach_node(&route)?;
     }
-    params = schema::verify(
-        route.schema(),
-        params,
-        call.world.is_v9(),
-        vmid_text.as_deref(),
-    )
-    .map_err(ApiError::params)?;
+    params =
+        schema::verify(route.schema(), params, call.world.is_v9(), vmid_text.as_deref()).map_err(ApiError::params)?;
     call.vmid = vmid_text.and_then(|text| text.parse().ok()).unwrap_or(0);
     call.params = params;
     let result = route.call(&mut call);
@@ -304,9 +241,7 @@ fn identify(world: &World, request: &ApiRequest) -> Result<Owner, Stop> {
 }
 
 fn percent_decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 impl Call<'_> {
@@ -346,29 +281,16 @@ impl Call<'_> {
 
     pub fn may(&self, path: &str, privilege: &str) -> bool {
         self.world.access.has(&self.owner, path, privilege)
-            || path
-                .strip_prefix("/vms/")
-                .and_then(|vmid| vmid.parse::<u32>().ok())
-                .is_some_and(|vmid| {
-                    let pools = self
-                        .world
-                        .pools
-                        .iter()
-                        .filter(|(_, members)| members.contains(&vmid));
-                    pools.into_iter().any(|(pool, _)| {
-                        self.world
-                            .access
-                            .has(&self.owner, &format!("/pool/{pool}"), privilege)
-                    })
-                })
+            || path.strip_prefix("/vms/").and_then(|vmid| vmid.parse::<u32>().ok()).is_some_and(|vmid| {
+                let pools = self.world.pools.iter().filter(|(_, members)| members.contains(&vmid));
+                pools
+                    .into_iter()
+                    .any(|(pool, _)| self.world.access.has(&self.owner, &format!("/pool/{pool}"), privilege))
+            })
     }
 
     pub fn require(&self, path: &str, privilege: &str) -> Result<(), ApiError> {
-        if self.may(path, privilege) {
-            Ok(())
-        } else {
-            Err(ApiError::denied(path, privilege))
-        }
+        if self.may(path, privilege) { Ok(()) } else { Err(ApiError::denied(path, privilege)) }
     }
 
     pub fn require_any(&self, path: &str, privileges: &[&str]) -> Result<(), ApiError> {
@@ -386,20 +308,13 @@ impl Call<'_> {
     /// `skiplock`, which is for root alone.
     pub fn skiplock(&self) -> Result<bool, ApiError> {
         match self.text("skiplock") {
-            Some("1") if !self.is_root() => Err(ApiError::param(
-                "skiplock",
-                "Only root may use this option.",
-            )),
+            Some("1") if !self.is_root() => Err(ApiError::param("skiplock", "Only root may use this option.")),
             text => Ok(text == Some("1")),
         }
     }
 
     pub fn quorum(&self) -> Result<(), ApiError> {
-        if self.world.has_quorum() {
-            Ok(())
-        } else {
-            Err(ApiError::plain("cluster not ready - no quorum?"))
-        }
+        if self.world.has_quorum() { Ok(()) } else { Err(ApiError::plain("cluster not ready - no quorum?")) }
     }
 
     /// Waits for the lock of the configuration file, ten seconds at most.
@@ -408,10 +323,6 @@ impl Call<'_> {
             return Ok(());
         }
         let until = self.arrived + LOCK_TIMEOUT;
-        if self.world.now < until {
-            Err(Stop::Wait(until))
-        } else {
-            Err(ApiError::plain(lock_error(self.vmid)).into())
-        }
+        if self.world.now < until { Err(Stop::Wait(until)) } else { Err(ApiError::plain(lock_error(self.vmid)).into()) }
     }
 }

@@ -21,10 +21,7 @@ pub(super) fn lines(call: &Call<'_>, with_fingerprint: bool) -> Vec<Value> {
         line.insert("node".into(), json!(node.name));
         line.insert("level".into(), json!(""));
         let online = world.is_member(node);
-        line.insert(
-            "status".into(),
-            json!(if online { "online" } else { "offline" }),
-        );
+        line.insert("status".into(), json!(if online { "online" } else { "offline" }));
         if with_fingerprint {
             line.insert("ssl_fingerprint".into(), json!(fingerprint(&node.name)));
         } else {
@@ -52,20 +49,13 @@ pub(super) fn lines(call: &Call<'_>, with_fingerprint: bool) -> Vec<Value> {
 
 /// Used and total bytes of the root file system: that of the storage `local`, if there is one.
 fn root(call: &Call<'_>, node: &str) -> (u64, u64) {
-    let local = call
-        .world
-        .storages
-        .get("local")
-        .filter(|found: &&Storage| found.on_node(node));
+    let local = call.world.storages.get("local").filter(|found: &&Storage| found.on_node(node));
     local.map_or((8 << 30, 64 << 30), |_| call.world.space("local", node))
 }
 
 /// A made-up certificate fingerprint of a node, as Proxmox writes one.
 fn fingerprint(node: &str) -> String {
-    let bytes: Vec<String> = Sha256::digest(node)
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
+    let bytes: Vec<String> = Sha256::digest(node).iter().map(|byte| format!("{byte:02X}")).collect();
     bytes.join(":")
 }
 
@@ -114,7 +104,5 @@ pub(super) fn status(call: &mut Call<'_>) -> Answer {
 
 pub(super) fn network(call: &Call<'_>) -> Value {
     let bridges = call.world.bridges.iter();
-    bridges
-        .map(|bridge| json!({"iface": bridge, "type": "bridge", "active": 1, "autostart": 1}))
-        .collect()
+    bridges.map(|bridge| json!({"iface": bridge, "type": "bridge", "active": 1, "autostart": 1})).collect()
 }

@@ -6,11 +6,7 @@ use super::cluster::line;
 use super::{Answer, ApiError, Call};
 
 pub(super) fn list(call: &mut Call<'_>) -> Answer {
-    let visible = call
-        .world
-        .pools
-        .keys()
-        .filter(|pool| call.may(&format!("/pool/{pool}"), "Pool.Audit"));
+    let visible = call.world.pools.keys().filter(|pool| call.may(&format!("/pool/{pool}"), "Pool.Audit"));
     Ok(visible.map(|pool| json!({"poolid": pool})).collect())
 }
 
@@ -41,9 +37,7 @@ pub(super) fn get(call: &mut Call<'_>) -> Answer {
 pub(super) fn create(call: &mut Call<'_>) -> Answer {
     let pool = call.text("poolid").unwrap_or_default().to_owned();
     if call.world.pools.contains_key(&pool) {
-        return Err(
-            ApiError::plain(format!("create pool failed: pool '{pool}' already exists")).into(),
-        );
+        return Err(ApiError::plain(format!("create pool failed: pool '{pool}' already exists")).into());
     }
     call.world.pools.insert(pool, Default::default());
     call.world.touch();
@@ -53,17 +47,11 @@ pub(super) fn create(call: &mut Call<'_>) -> Answer {
 pub(super) fn update(call: &mut Call<'_>) -> Answer {
     let pool = name(call);
     call.require(&format!("/pool/{pool}"), "Pool.Allocate")?;
-    let vmids: Vec<u32> = call
-        .text("vms")
-        .unwrap_or_default()
-        .split(',')
-        .filter_map(|vmid| vmid.trim().parse().ok())
-        .collect();
+    let vmids: Vec<u32> =
+        call.text("vms").unwrap_or_default().split(',').filter_map(|vmid| vmid.trim().parse().ok()).collect();
     let delete = call.flag("delete");
     let Some(members) = call.world.pools.get_mut(&pool) else {
-        return Err(
-            ApiError::plain(format!("update pools failed: pool '{pool}' does not exist")).into(),
-        );
+        return Err(ApiError::plain(format!("update pools failed: pool '{pool}' does not exist")).into());
     };
     for vmid in vmids {
         if delete {
@@ -80,9 +68,7 @@ pub(super) fn delete(call: &mut Call<'_>) -> Answer {
     let pool = name(call);
     call.require(&format!("/pool/{pool}"), "Pool.Allocate")?;
     match call.world.pools.get(&pool) {
-        None => {
-            Err(ApiError::plain(format!("delete pool failed: pool '{pool}' does not exist")).into())
-        }
+        None => Err(ApiError::plain(format!("delete pool failed: pool '{pool}' does not exist")).into()),
         Some(members) if !members.is_empty() => {
             Err(ApiError::plain(format!("delete pool failed: pool '{pool}' is not empty")).into())
         }

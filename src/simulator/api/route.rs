@@ -1,9 +1,6 @@
 //! Which call a method and a path mean, which rights it needs, and which parameters it knows.
 
-use super::{
-    Answer, ApiError, Call, access, cluster, config, guests, nodes, pools, snapshots, storage,
-    tasks,
-};
+use super::{Answer, ApiError, Call, access, cluster, config, guests, nodes, pools, snapshots, storage, tasks};
 use crate::simulator::schema::{self, Params, Property};
 use crate::simulator::world::Power;
 
@@ -74,9 +71,7 @@ pub(super) fn variables(segments: &[String]) -> (String, Option<String>, Vec<Str
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     match words.as_slice() {
-        ["nodes", node, "qemu", vmid, rest @ ..] => {
-            ((*node).into(), Some((*vmid).into()), owned(rest))
-        }
+        ["nodes", node, "qemu", vmid, rest @ ..] => ((*node).into(), Some((*vmid).into()), owned(rest)),
         ["nodes", node, _, rest @ ..] => ((*node).into(), None, owned(rest)),
         ["nodes", node] => ((*node).into(), None, Vec::new()),
         [_, rest @ ..] => (String::new(), None, owned(rest)),
@@ -170,10 +165,7 @@ impl Route {
 
     /// Whether the call is done by the privileged daemon behind the proxy.
     pub fn needs_daemon(self) -> bool {
-        !matches!(
-            self,
-            Self::NodeStatus | Self::ConfigGet | Self::Pending | Self::Tasks | Self::TaskStatus
-        )
+        !matches!(self, Self::NodeStatus | Self::ConfigGet | Self::Pending | Self::Tasks | Self::TaskStatus)
     }
 
     pub fn schema(self) -> &'static [Property] {
@@ -231,12 +223,7 @@ impl Route {
     }
 
     /// The rights that Proxmox checks before it looks at the parameters.
-    pub fn check_rights(
-        self,
-        call: &Call<'_>,
-        vmid: Option<&str>,
-        params: &Params,
-    ) -> Result<(), ApiError> {
+    pub fn check_rights(self, call: &Call<'_>, vmid: Option<&str>, params: &Params) -> Result<(), ApiError> {
         let vm = format!("/vms/{}", vmid.unwrap_or_default());
         let node = format!("/nodes/{}", call.node);
         match self {
@@ -258,9 +245,7 @@ impl Route {
             Self::Resize => call.require(&vm, "VM.Config.Disk"),
             Self::Destroy | Self::Template => call.require(&vm, "VM.Allocate"),
             Self::Migrate => call.require(&vm, "VM.Migrate"),
-            Self::SnapshotCreate | Self::SnapshotDelete | Self::SnapshotRollback => {
-                call.require(&vm, "VM.Snapshot")
-            }
+            Self::SnapshotCreate | Self::SnapshotDelete | Self::SnapshotRollback => call.require(&vm, "VM.Snapshot"),
             Self::Agent | Self::AgentPing if call.world.is_v9() => {
                 call.require_any(&vm, &["VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted"])
             }

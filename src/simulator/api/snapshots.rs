@@ -14,14 +14,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Answer {
     for (name, config) in &guest.snapshots {
         let mut line = Map::from_iter([
             ("name".to_owned(), json!(name)),
-            (
-                "description".to_owned(),
-                json!(config.get("description").unwrap_or_default()),
-            ),
-            (
-                "snaptime".to_owned(),
-                json!(config.number("snaptime").unwrap_or(0)),
-            ),
+            ("description".to_owned(), json!(config.get("description").unwrap_or_default())),
+            ("snaptime".to_owned(), json!(config.number("snaptime").unwrap_or(0))),
             ("vmstate".to_owned(), json!(0)),
         ]);
         if let Some(parent) = config.get("parent") {
@@ -32,10 +26,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Answer {
     let mut current = Map::from_iter([
         ("name".to_owned(), json!("current")),
         ("description".to_owned(), json!("You are here!")),
-        (
-            "running".to_owned(),
-            json!(u8::from(guest.running.is_some())),
-        ),
+        ("running".to_owned(), json!(u8::from(guest.running.is_some()))),
         ("digest".to_owned(), json!(guest.digest())),
     ]);
     if let Some(parent) = guest.config.get("parent") {
@@ -58,21 +49,9 @@ pub(super) fn config(call: &mut Call<'_>) -> Answer {
 }
 
 fn fork(call: &mut Call<'_>, kind: &str, name: String, step: SnapshotStep) -> Answer {
-    let work = Box::new(SnapshotWork {
-        node: call.node.clone(),
-        vmid: call.vmid,
-        name,
-        step,
-        locked: false,
-    });
+    let work = Box::new(SnapshotWork { node: call.node.clone(), vmid: call.vmid, name, step, locked: false });
     let id = call.vmid.to_string();
-    Ok(json!(call.world.fork(
-        &call.node,
-        kind,
-        &id,
-        &call.owner,
-        work
-    )))
+    Ok(json!(call.world.fork(&call.node, kind, &id, &call.owner, work)))
 }
 
 pub(super) fn create(call: &mut Call<'_>) -> Answer {
@@ -81,18 +60,10 @@ pub(super) fn create(call: &mut Call<'_>) -> Answer {
         return Err(ApiError::param("snapname", "value may only be 40 characters long").into());
     }
     if matches!(name.as_str(), "current" | "pending") {
-        return Err(ApiError::plain(format!(
-            "unable to use snapshot name '{name}' (reserved name)"
-        ))
-        .into());
+        return Err(ApiError::plain(format!("unable to use snapshot name '{name}' (reserved name)")).into());
     }
     let description = call.text("description").unwrap_or_default().to_owned();
-    fork(
-        call,
-        "qmsnapshot",
-        name,
-        SnapshotStep::Create { description },
-    )
+    fork(call, "qmsnapshot", name, SnapshotStep::Create { description })
 }
 
 pub(super) fn delete(call: &mut Call<'_>) -> Answer {

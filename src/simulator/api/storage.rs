@@ -19,18 +19,8 @@ fn content_of(storage: &Storage) -> String {
 /// The storages in `/cluster/resources`: once per node, shared ones too.
 pub(super) fn cluster_lines(call: &Call<'_>) -> Vec<Value> {
     let mut lines = Vec::new();
-    for (name, storage) in call
-        .world
-        .storages
-        .iter()
-        .filter(|(name, _)| is_visible(call, name))
-    {
-        for node in call
-            .world
-            .nodes
-            .iter()
-            .filter(|node| storage.on_node(&node.name))
-        {
+    for (name, storage) in call.world.storages.iter().filter(|(name, _)| is_visible(call, name)) {
+        for node in call.world.nodes.iter().filter(|node| storage.on_node(&node.name)) {
             let (used, total) = call.world.space(name, &node.name);
             let mut line = Map::new();
             line.insert("id".into(), json!(format!("storage/{}/{name}", node.name)));
@@ -40,12 +30,9 @@ pub(super) fn cluster_lines(call: &Call<'_>) -> Vec<Value> {
             line.insert("plugintype".into(), json!(storage.plugin()));
             line.insert("content".into(), json!(content_of(storage)));
             line.insert("shared".into(), json!(u8::from(storage.shared())));
-            let online = call.world.is_member(node);
-            line.insert(
-                "status".into(),
-                json!(if online { "available" } else { "unknown" }),
-            );
-            if online {
+            let fresh = call.world.has_statistics(node);
+            line.insert("status".into(), json!(if fresh { "available" } else { "unknown" }));
+            if fresh {
                 line.insert("maxdisk".into(), json!(total));
                 line.insert("disk".into(), json!(used));
             }
@@ -57,11 +44,7 @@ pub(super) fn cluster_lines(call: &Call<'_>) -> Vec<Value> {
 
 fn describe(call: &Call<'_>, name: &str, storage: &Storage) -> Map<String, Value> {
     let here = storage.on_node(&call.node);
-    let (used, total) = if here {
-        call.world.space(name, &call.node)
-    } else {
-        (0, 0)
-    };
+    let (used, total) = if here { call.world.space(name, &call.node) } else { (0, 0) };
     let mut line = Map::new();
     line.insert("type".into(), json!(storage.plugin()));
     line.insert("content".into(), json!(content_of(storage)));
@@ -77,26 +60,18 @@ fn describe(call: &Call<'_>, name: &str, storage: &Storage) -> Map<String, Value
 pub(super) fn list(call: &mut Call<'_>) -> Answer {
     let wanted: Option<Vec<&str>> = call.text("content").map(|words| words.split(',').collect());
     let mut lines = Vec::new();
-    for (name, storage) in call
-        .world
-        .storages
-        .iter()
-        .filter(|(name, _)| is_visible(call, name))
-    {
+    for (name, storage) in call.world.storages.iter().filter(|(name, _)| is_visible(call, name)) {
         let here = storage.on_node(&call.node);
-        let fits = wanted
-            .as_ref()
-            .is_none_or(|words| words.iter().any(|word| storage.has_content(word)));
+        let fits = wanted.as_ref().is_none_or(|words| words.iter().any(|word| storage.has_content(word)));
         let named = call.text("storage").is_none_or(|wanted| wanted == name);
         if !fits || !named || (call.flag("enabled") && !here) {
             continue;
         }
         let mut line = describe(call, name, storage);
         line.insert("storage".into(), json!(name));
-        if let (Some(used), Some(total)) = (
-            line.get("used").and_then(Value::as_f64),
-            line.get("total").and_then(Value::as_f64),
-        ) && total > 0.0
+        if let (Some(used), Some(total)) =
+            (line.get("used").and_then(Value::as_f64), line.get("total").and_then(Value::as_f64))
+            && total > 0.0
         {
             line.insert("used_fraction".into(), json!(used / total));
         }
@@ -107,11 +82,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Answer {
 
 fn find<'a>(call: &'a Call<'_>) -> Result<(&'a str, &'a Storage), ApiError> {
     let name = call.rest.first().map_or("", String::as_str);
-    let found = call
-        .world
-        .storages
-        .get(name)
-        .ok_or_else(|| ApiError::param("storage", "No such storage."))?;
+    let found = call.world.storages.get(name).ok_or_else(|| ApiError::param("storage", "No such storage."))?;
     Ok((name, found))
 }
 
@@ -122,22 +93,12 @@ pub(super) fn status(call: &mut Call<'_>) -> Answer {
 
 pub(super) fn content(call: &mut Call<'_>) -> Answer {
     let name = call.rest.first().cloned().unwrap_or_default();
-    let storage = call
-        .world
-        .storages
-        .get(&name)
-        .ok_or_else(|| ApiError::plain(format!("storage '{name}' does not exist")))?;
+    let storage =
+        call.world.storages.get(&name).ok_or_else(|| ApiError::plain(format!("storage '{name}' does not exist")))?;
     if !storage.on_node(&call.node) {
-        return Err(ApiError::plain(format!(
-            "storage '{name}' is not available on node '{}'",
-            call.node
-        ))
-        .into());
+        return Err(ApiError::plain(format!("storage '{name}' is not available on node '{}'", call.node)).into());
     }
-    if call
-        .text("content")
-        .is_some_and(|content| content != "images")
-    {
+    if call.text("content").is_some_and(|content| content != "images") {
         return Ok(json!([]));
     }
     let host = (!storage.shared()).then_some(call.node.as_str());
@@ -156,15 +117,9 @@ pub(super) fn content(call: &mut Call<'_>) -> Answer {
         line.insert("ctime".into(), json!(volume.created));
         if storage.is_files() {
             line.insert("used".into(), json!(volume.used));
-            line.insert(
-                "parent".into(),
-                json!(volume.base.as_ref().map(|base| format!("../{base}"))),
-            );
+            line.insert("parent".into(), json!(volume.base.as_ref().map(|base| format!("../{base}"))));
         } else if storage.spec.kind == StorageKind::ZfsPool {
-            line.insert(
-                "parent".into(),
-                json!(volume.base.as_ref().map(|base| format!("{base}@__base__"))),
-            );
+            line.insert("parent".into(), json!(volume.base.as_ref().map(|base| format!("{base}@__base__"))));
         }
         lines.push(Value::Object(line));
     }
@@ -174,16 +129,8 @@ pub(super) fn content(call: &mut Call<'_>) -> Answer {
 /// Frees a volume, as a task.
 pub(super) fn delete(call: &mut Call<'_>) -> Answer {
     let name = call.rest.first().cloned().unwrap_or_default();
-    let volume = call
-        .rest
-        .get(2..)
-        .map(|parts| parts.join("/"))
-        .unwrap_or_default();
-    let volid = if volume.contains(':') {
-        volume
-    } else {
-        format!("{name}:{volume}")
-    };
+    let volume = call.rest.get(2..).map(|parts| parts.join("/")).unwrap_or_default();
+    let volid = if volume.contains(':') { volume } else { format!("{name}:{volume}") };
     call.require(&format!("/storage/{name}"), "Datastore.Allocate")?;
     let key = call
         .world
@@ -196,11 +143,5 @@ pub(super) fn delete(call: &mut Call<'_>) -> Answer {
     let vmid = volume.vmid;
     let id = format!("{vmid}@{name}");
     let work = Box::new(FreeVolume { key, vmid });
-    Ok(json!(call.world.fork(
-        &call.node,
-        "imgdel",
-        &id,
-        &call.owner,
-        work
-    )))
+    Ok(json!(call.world.fork(&call.node, "imgdel", &id, &call.owner, work)))
 }

@@ -5,13 +5,7 @@ use super::{Context, Rule};
 pub(super) const VMID: Rule = Rule::Format(vmid);
 
 pub(super) fn vmid(text: &str, _: &Context<'_>) -> Result<(), String> {
-    if text.is_empty()
-        || !text
-            .strip_prefix('-')
-            .unwrap_or(text)
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-    {
+    if text.is_empty() || !text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("type check ('integer') failed - got '{text}'"));
     }
     match text.parse::<u32>() {
@@ -22,45 +16,27 @@ pub(super) fn vmid(text: &str, _: &Context<'_>) -> Result<(), String> {
 
 pub(super) fn dns_name(text: &str, _: &Context<'_>) -> Result<(), String> {
     let label = |label: &str| {
-        let plain = label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         plain && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
     };
-    if text.split('.').all(label) {
-        Ok(())
-    } else {
-        Err("value does not look like a valid DNS name".into())
-    }
+    if text.split('.').all(label) { Ok(()) } else { Err("value does not look like a valid DNS name".into()) }
 }
 
 pub(super) fn storage_id(text: &str, _: &Context<'_>) -> Result<(), String> {
     let mut bytes = text.bytes();
     let fits = text.len() > 1
-        && bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         && text.ends_with(|last: char| last.is_ascii_alphanumeric());
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("storage ID '{text}' contains illegal characters"))
-    }
+    if fits { Ok(()) } else { Err(format!("storage ID '{text}' contains illegal characters")) }
 }
 
 pub(super) fn node(text: &str, _: &Context<'_>) -> Result<(), String> {
     let fits = !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
-    if fits {
-        Ok(())
-    } else {
-        Err("value does not look like a valid node name".into())
-    }
+    if fits { Ok(()) } else { Err("value does not look like a valid node name".into()) }
 }
 
 pub(super) fn config_id(text: &str, _: &Context<'_>) -> Result<(), String> {
@@ -68,31 +44,19 @@ pub(super) fn config_id(text: &str, _: &Context<'_>) -> Result<(), String> {
         return Ok(());
     }
     let mut bytes = text.bytes();
-    let fits = bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic())
+    let fits = bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && text.len() > 1
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("invalid configuration ID '{text}'"))
-    }
+    if fits { Ok(()) } else { Err(format!("invalid configuration ID '{text}'")) }
 }
 
 pub(super) fn tags(text: &str, _: &Context<'_>) -> Result<(), String> {
     let tag = |tag: &str| {
         let mut chars = tag.chars();
-        chars
-            .next()
-            .is_some_and(|first| first.is_ascii_alphanumeric() || first == '_')
+        chars.next().is_some_and(|first| first.is_ascii_alphanumeric() || first == '_')
             && chars.all(|letter| letter.is_ascii_alphanumeric() || "_-+.".contains(letter))
     };
-    if text
-        .split([',', ';', ' '])
-        .filter(|word| !word.is_empty())
-        .all(tag)
-    {
+    if text.split([',', ';', ' ']).filter(|word| !word.is_empty()).all(tag) {
         Ok(())
     } else {
         Err("invalid characters in tag".into())
@@ -105,12 +69,7 @@ pub(super) fn url_encoded(text: &str, _: &Context<'_>) -> Result<(), String> {
     while let Some(byte) = bytes.next() {
         let fits = match byte {
             b'%' => {
-                [bytes.next(), bytes.next()]
-                    .iter()
-                    .flatten()
-                    .filter(|digit| digit.is_ascii_hexdigit())
-                    .count()
-                    == 2
+                [bytes.next(), bytes.next()].iter().flatten().filter(|digit| digit.is_ascii_hexdigit()).count() == 2
             }
             byte => byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte),
         };

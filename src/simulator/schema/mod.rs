@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub(crate) use tables::{
-    CLONE, CLUSTER_RESOURCES, CONFIG_GET, CONFIG_WRITE, CONTENT_DELETE, CONTENT_LIST, CREATE,
-    DESTROY, LOGIN, MIGRATE, NEXT_ID, NONE, PENDING, PERMISSIONS, POOL, POOL_CREATE, POOL_UPDATE,
-    QEMU_LIST, REBOOT, RESIZE, RESUME, SHUTDOWN, SNAPSHOT, SNAPSHOT_DELETE, SNAPSHOT_ROLLBACK,
-    START, STATUS_CHANGE, STOP, STORAGE_LIST, SUSPEND, TASK_LIST, TASK_LOG, TASK_STATUS, TEMPLATE,
+    CLONE, CLUSTER_RESOURCES, CONFIG_GET, CONFIG_WRITE, CONTENT_DELETE, CONTENT_LIST, CREATE, DESTROY, LOGIN, MIGRATE,
+    NEXT_ID, NONE, PENDING, PERMISSIONS, POOL, POOL_CREATE, POOL_UPDATE, QEMU_LIST, REBOOT, RESIZE, RESUME, SHUTDOWN,
+    SNAPSHOT, SNAPSHOT_DELETE, SNAPSHOT_ROLLBACK, START, STATUS_CHANGE, STOP, STORAGE_LIST, SUSPEND, TASK_LIST,
+    TASK_LOG, TASK_STATUS, TEMPLATE,
 };
 
 /// The parameters of a request as they came.
@@ -38,10 +38,7 @@ impl Params {
 
     /// The first parameter that is `null`.
     pub fn null(&self) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(_, value)| **value == Param::Null)
-            .map(|(key, _)| key.as_str())
+        self.0.iter().find(|(_, value)| **value == Param::Null).map(|(key, _)| key.as_str())
     }
 
     pub fn insert(&mut self, key: String, value: Param) {
@@ -50,11 +47,7 @@ impl Params {
 
     /// Adds one of a form; a key that comes again makes it several.
     pub fn add(&mut self, key: String, value: String) {
-        let value = if self.0.contains_key(&key) {
-            Param::Several
-        } else {
-            Param::Text(value)
-        };
+        let value = if self.0.contains_key(&key) { Param::Several } else { Param::Text(value) };
         self.0.insert(key, value);
     }
 
@@ -103,8 +96,7 @@ pub(crate) struct Context<'a> {
     pub v9: bool,
 }
 
-const UNKNOWN: &str =
-    "property is not defined in schema and the schema does not allow additional properties";
+const UNKNOWN: &str = "property is not defined in schema and the schema does not allow additional properties";
 
 /// Checks all parameters and the VMID of the path; every wrong one gets its text.
 pub(crate) fn verify(
@@ -137,17 +129,10 @@ pub(crate) fn verify(
     }
     for property in table.iter().filter(|property| !property.optional) {
         if !params.0.contains_key(property.name) {
-            errors.insert(
-                property.name.into(),
-                Value::from("property is missing and it is not optional"),
-            );
+            errors.insert(property.name.into(), Value::from("property is missing and it is not optional"));
         }
     }
-    if errors.is_empty() {
-        Ok(params)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(params) } else { Err(errors) }
 }
 
 /// Whether a table has that key.
@@ -160,12 +145,8 @@ fn find<'a>(table: &'a [Property], key: &str) -> Option<&'a Property> {
         if property.count == 0 {
             return property.name == key;
         }
-        let index = key
-            .strip_prefix(property.name)
-            .filter(|index| index.len() == 1 || !index.starts_with('0'));
-        index
-            .and_then(|index| index.parse::<u32>().ok())
-            .is_some_and(|index| index < property.count)
+        let index = key.strip_prefix(property.name).filter(|index| index.len() == 1 || !index.starts_with('0'));
+        index.and_then(|index| index.parse::<u32>().ok()).is_some_and(|index| index < property.count)
     })
 }
 
@@ -176,22 +157,17 @@ fn check(rule: Rule, text: &str, context: &Context<'_>) -> Result<(), String> {
         Rule::Boolean if matches!(text, "0" | "1") => Ok(()),
         Rule::Boolean => Err(format!("type check ('boolean') failed - got '{text}'")),
         Rule::Integer(min, max) => {
-            let number: i64 = text
-                .parse()
-                .map_err(|_| format!("type check ('integer') failed - got '{text}'"))?;
+            let number: i64 = text.parse().map_err(|_| format!("type check ('integer') failed - got '{text}'"))?;
             within(number < min, min, number > max, max)
         }
         Rule::Number(min, max) => {
-            let number: f64 = text
-                .parse()
-                .map_err(|_| format!("type check ('number') failed - got '{text}'"))?;
+            let number: f64 = text.parse().map_err(|_| format!("type check ('number') failed - got '{text}'"))?;
             within(number < min, min, number > max, max)
         }
         Rule::Enum(words) if words.contains(&text) => Ok(()),
-        Rule::Enum(words) => Err(format!(
-            "value '{text}' does not have a value in the enumeration '{}'",
-            words.join(", ")
-        )),
+        Rule::Enum(words) => {
+            Err(format!("value '{text}' does not have a value in the enumeration '{}'", words.join(", ")))
+        }
         Rule::Text(longest) if text.chars().count() > longest => {
             Err(format!("value may only be {longest} characters long"))
         }

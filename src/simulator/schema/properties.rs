@@ -11,19 +11,15 @@ fn parts(text: &str, context: &Context<'_>, rules: &[Part]) -> Result<(), String
     let wrong = |key: &str, error: &str| format!("{}.{key}: {error}", context.key);
     for (index, word) in text.split(',').filter(|word| !word.is_empty()).enumerate() {
         let (key, value) = match word.split_once('=') {
-            Some((key, value)) if index > 0 || rules.iter().any(|rule| rule.0 == key) => {
-                (key, value)
-            }
+            Some((key, value)) if index > 0 || rules.iter().any(|rule| rule.0 == key) => (key, value),
             _ if index == 0 => (rules.first().map_or("", |rule| rule.0), word),
             Some((key, value)) => (key, value),
             None => {
-                return Err("format error\n".to_owned()
-                    + "value without key, but schema does not define a default key");
+                return Err("format error\n".to_owned() + "value without key, but schema does not define a default key");
             }
         };
         match rules.iter().find(|rule| rule.0 == key) {
-            Some(Part(_, Rule::Boolean))
-                if matches!(value, "on" | "off" | "yes" | "no" | "true" | "false") => {}
+            Some(Part(_, Rule::Boolean)) if matches!(value, "on" | "off" | "yes" | "no" | "true" | "false") => {}
             Some(Part(_, rule)) => {
                 if let Err(error) = check(*rule, value, context) {
                     lines.push(wrong(key, &error));
@@ -44,38 +40,17 @@ fn finish(mut lines: Vec<String>) -> Result<(), String> {
 }
 
 pub(super) fn memory(text: &str, context: &Context<'_>) -> Result<(), String> {
-    parts(
-        text,
-        context,
-        &[Part("current", Rule::Integer(16, i64::MAX))],
-    )
+    parts(text, context, &[Part("current", Rule::Integer(16, i64::MAX))])
 }
 
 pub(super) fn smbios1(text: &str, context: &Context<'_>) -> Result<(), String> {
     const BASE64: Rule = Rule::Pattern(|text| {
         let plain = text.trim_end_matches('=');
-        text.len() - plain.len() <= 2
-            && plain
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+        text.len() - plain.len() <= 2 && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
     });
-    let fields = [
-        "version",
-        "serial",
-        "manufacturer",
-        "product",
-        "sku",
-        "family",
-    ]
-    .map(|key| Part(key, BASE64));
-    let uuid = Part(
-        "uuid",
-        Rule::Pattern(|text| uuid::Uuid::try_parse(text).is_ok()),
-    );
-    let rules: Vec<Part> = [uuid, Part("base64", Rule::Boolean)]
-        .into_iter()
-        .chain(fields)
-        .collect();
+    let fields = ["version", "serial", "manufacturer", "product", "sku", "family"].map(|key| Part(key, BASE64));
+    let uuid = Part("uuid", Rule::Pattern(|text| uuid::Uuid::try_parse(text).is_ok()));
+    let rules: Vec<Part> = [uuid, Part("base64", Rule::Boolean)].into_iter().chain(fields).collect();
     parts(text, context, &rules)
 }
 
@@ -114,25 +89,15 @@ pub(super) fn nic(text: &str, context: &Context<'_>) -> Result<(), String> {
     match first.split_once('=') {
         Some((model, address)) if MODELS.contains(&model) => {
             let rest = text.strip_prefix(first).unwrap_or_default();
-            parts(
-                &format!("model={model},macaddr={address}{rest}"),
-                context,
-                RULES,
-            )
+            parts(&format!("model={model},macaddr={address}{rest}"), context, RULES)
         }
         _ => parts(text, context, RULES),
     }
 }
 
 fn mac(text: &str, _: &Context<'_>) -> Result<(), String> {
-    let bytes: Option<Vec<u8>> = text
-        .split(':')
-        .map(|part| {
-            (part.len() == 2)
-                .then(|| u8::from_str_radix(part, 16).ok())
-                .flatten()
-        })
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok()).flatten()).collect();
     match bytes.as_deref() {
         Some([first, _, _, _, _, _]) if first & 1 == 0 => Ok(()),
         _ => Err("value does not look like a valid unicast MAC address".into()),
@@ -147,23 +112,16 @@ pub(super) fn ip_config(text: &str, context: &Context<'_>) -> Result<(), String>
         Part("gw6", Rule::Format(|text, _| address(text, 6))),
     ];
     parts(text, context, RULES)?;
-    let has = |key: &str| {
-        text.split(',')
-            .any(|word| word.split_once('=').is_some_and(|(name, _)| name == key))
-    };
+    let has = |key: &str| text.split(',').any(|word| word.split_once('=').is_some_and(|(name, _)| name == key));
     let key = context.key;
-    let missing = [("gw", "ip"), ("gw6", "ip6")]
-        .into_iter()
-        .filter(|(gateway, ip)| has(gateway) && !has(ip));
+    let missing = [("gw", "ip"), ("gw6", "ip6")].into_iter().filter(|(gateway, ip)| has(gateway) && !has(ip));
     finish(
         missing
             .map(|(gateway, ip)| {
                 if context.v9 {
                     format!("{key}.{ip}: missing property required by '{key}.{gateway}'")
                 } else {
-                    format!(
-                        "{key}.{ip}: missing property - '{key}.{gateway}' requires this property"
-                    )
+                    format!("{key}.{ip}: missing property - '{key}.{gateway}' requires this property")
                 }
             })
             .collect(),
@@ -171,43 +129,23 @@ pub(super) fn ip_config(text: &str, context: &Context<'_>) -> Result<(), String>
 }
 
 fn network(text: &str, family: u8) -> Result<(), String> {
-    let special: &[&str] = if family == 4 {
-        &["dhcp"]
-    } else {
-        &["dhcp", "auto"]
-    };
+    let special: &[&str] = if family == 4 { &["dhcp"] } else { &["dhcp", "auto"] };
     if special.contains(&text) {
         return Ok(());
     }
     let longest = if family == 4 { 32 } else { 128 };
     let fits = text.split_once('/').is_some_and(|(ip, prefix)| {
-        is_address(ip, family)
-            && prefix
-                .parse::<u8>()
-                .is_ok_and(|prefix| (8..=longest).contains(&prefix))
+        is_address(ip, family) && prefix.parse::<u8>().is_ok_and(|prefix| (8..=longest).contains(&prefix))
     });
-    if fits {
-        Ok(())
-    } else {
-        Err(format!(
-            "value does not look like a valid ipv{family} network configuration"
-        ))
-    }
+    if fits { Ok(()) } else { Err(format!("value does not look like a valid ipv{family} network configuration")) }
 }
 
 fn address(text: &str, family: u8) -> Result<(), String> {
-    if is_address(text, family) {
-        Ok(())
-    } else {
-        Err(format!(
-            "value does not look like a valid IPv{family} address"
-        ))
-    }
+    if is_address(text, family) { Ok(()) } else { Err(format!("value does not look like a valid IPv{family} address")) }
 }
 
 fn is_address(text: &str, family: u8) -> bool {
-    text.parse::<std::net::IpAddr>()
-        .is_ok_and(|ip| ip.is_ipv4() == (family == 4))
+    text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() == (family == 4))
 }
 
 const CPU_MODELS: &[&str] = &[
@@ -264,9 +202,7 @@ pub(super) fn cpu(text: &str, _: &Context<'_>) -> Result<(), String> {
     match model.strip_prefix("custom-") {
         Some(name) => Err(format!("Custom cputype '{name}' not found")),
         None if CPU_MODELS.contains(&model) => Ok(()),
-        None => Err(format!(
-            "Built-in cputype '{model}' is not defined (missing 'custom-' prefix?)"
-        )),
+        None => Err(format!("Built-in cputype '{model}' is not defined (missing 'custom-' prefix?)")),
     }
 }
 

@@ -3,30 +3,15 @@
 use super::{Property, Rule, formats, properties};
 
 const fn optional(name: &'static str, rule: Rule) -> Property {
-    Property {
-        name,
-        count: 0,
-        rule,
-        optional: true,
-    }
+    Property { name, count: 0, rule, optional: true }
 }
 
 const fn required(name: &'static str, rule: Rule) -> Property {
-    Property {
-        name,
-        count: 0,
-        rule,
-        optional: false,
-    }
+    Property { name, count: 0, rule, optional: false }
 }
 
 const fn several(name: &'static str, count: u32, rule: Rule) -> Property {
-    Property {
-        name,
-        count,
-        rule,
-        optional: true,
-    }
+    Property { name, count, rule, optional: true }
 }
 
 const ANY: Rule = Rule::Any;
@@ -99,17 +84,8 @@ const DISKS: &[&str] = &[
     "tpmstate0",
 ];
 const FORMATS: &[&str] = &["raw", "qcow2", "vmdk"];
-const LOCKS: &[&str] = &[
-    "backup",
-    "clone",
-    "create",
-    "migrate",
-    "rollback",
-    "snapshot",
-    "snapshot-delete",
-    "suspending",
-    "suspended",
-];
+const LOCKS: &[&str] =
+    &["backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending", "suspended"];
 
 pub(crate) const NONE: &[Property] = &[];
 pub(crate) const LOGIN: &[Property] = &[
@@ -124,10 +100,7 @@ pub(crate) const LOGIN: &[Property] = &[
 ];
 pub(crate) const PERMISSIONS: &[Property] = &[optional("path", ANY), optional("userid", ANY)];
 pub(crate) const NEXT_ID: &[Property] = &[optional("vmid", formats::VMID)];
-pub(crate) const CLUSTER_RESOURCES: &[Property] = &[optional(
-    "type",
-    Rule::Enum(&["vm", "storage", "node", "sdn"]),
-)];
+pub(crate) const CLUSTER_RESOURCES: &[Property] = &[optional("type", Rule::Enum(&["vm", "storage", "node", "sdn"]))];
 pub(crate) const QEMU_LIST: &[Property] = &[optional("full", BOOLEAN)];
 pub(crate) const STORAGE_LIST: &[Property] = &[
     optional("storage", STORAGE),
@@ -136,8 +109,7 @@ pub(crate) const STORAGE_LIST: &[Property] = &[
     optional("target", NODE),
     optional("format", BOOLEAN),
 ];
-pub(crate) const CONTENT_LIST: &[Property] =
-    &[optional("content", ANY), optional("vmid", formats::VMID)];
+pub(crate) const CONTENT_LIST: &[Property] = &[optional("content", ANY), optional("vmid", formats::VMID)];
 pub(crate) const CONTENT_DELETE: &[Property] = &[optional("delay", Rule::Integer(1, 30))];
 pub(crate) const TASK_LIST: &[Property] = &[
     optional("start", NATURAL),
@@ -152,15 +124,9 @@ pub(crate) const TASK_LIST: &[Property] = &[
     optional("statusfilter", ANY),
 ];
 pub(crate) const TASK_STATUS: &[Property] = NONE;
-pub(crate) const TASK_LOG: &[Property] = &[
-    optional("start", NATURAL),
-    optional("limit", NATURAL),
-    optional("download", BOOLEAN),
-];
-pub(crate) const CONFIG_GET: &[Property] = &[
-    optional("current", BOOLEAN),
-    optional("snapshot", SNAPSHOT_NAME),
-];
+pub(crate) const TASK_LOG: &[Property] =
+    &[optional("start", NATURAL), optional("limit", NATURAL), optional("download", BOOLEAN)];
+pub(crate) const CONFIG_GET: &[Property] = &[optional("current", BOOLEAN), optional("snapshot", SNAPSHOT_NAME)];
 pub(crate) const PENDING: &[Property] = NONE;
 pub(crate) const TEMPLATE: &[Property] = &[optional("disk", Rule::Enum(DISKS))];
 pub(crate) const MIGRATE: &[Property] = &[
@@ -191,11 +157,8 @@ pub(crate) const RESIZE: &[Property] = &[
     optional("digest", Rule::Text(40)),
     optional("skiplock", BOOLEAN),
 ];
-pub(crate) const DESTROY: &[Property] = &[
-    optional("skiplock", BOOLEAN),
-    optional("purge", BOOLEAN),
-    optional("destroy-unreferenced-disks", BOOLEAN),
-];
+pub(crate) const DESTROY: &[Property] =
+    &[optional("skiplock", BOOLEAN), optional("purge", BOOLEAN), optional("destroy-unreferenced-disks", BOOLEAN)];
 pub(crate) const STATUS_CHANGE: &[Property] = &[optional("skiplock", BOOLEAN)];
 pub(crate) const START: &[Property] = &[
     optional("skiplock", BOOLEAN),
@@ -222,18 +185,11 @@ pub(crate) const SHUTDOWN: &[Property] = &[
     optional("keepActive", BOOLEAN),
 ];
 pub(crate) const REBOOT: &[Property] = &[optional("timeout", NATURAL)];
-pub(crate) const SUSPEND: &[Property] = &[
-    optional("skiplock", BOOLEAN),
-    optional("todisk", BOOLEAN),
-    optional("statestorage", STORAGE),
-];
-pub(crate) const RESUME: &[Property] =
-    &[optional("skiplock", BOOLEAN), optional("nocheck", BOOLEAN)];
-pub(crate) const SNAPSHOT: &[Property] = &[
-    required("snapname", SNAPSHOT_NAME),
-    optional("vmstate", BOOLEAN),
-    optional("description", ANY),
-];
+pub(crate) const SUSPEND: &[Property] =
+    &[optional("skiplock", BOOLEAN), optional("todisk", BOOLEAN), optional("statestorage", STORAGE)];
+pub(crate) const RESUME: &[Property] = &[optional("skiplock", BOOLEAN), optional("nocheck", BOOLEAN)];
+pub(crate) const SNAPSHOT: &[Property] =
+    &[required("snapname", SNAPSHOT_NAME), optional("vmstate", BOOLEAN), optional("description", ANY)];
 pub(crate) const SNAPSHOT_DELETE: &[Property] = &[optional("force", BOOLEAN)];
 pub(crate) const SNAPSHOT_ROLLBACK: &[Property] = &[optional("start", BOOLEAN)];
 pub(crate) const POOL: &[Property] = &[optional("type", Rule::Enum(&["qemu", "lxc", "storage"]))];

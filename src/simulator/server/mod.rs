@@ -94,14 +94,7 @@ impl Simulator {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn serve_with_control(&self, address: SocketAddr) -> Result<Server, Error> {
-        self.listen(
-            address,
-            Options {
-                node: None,
-                control: true,
-            },
-        )
-        .await
+        self.listen(address, Options { node: None, control: true }).await
     }
 
     /// One listener per node on free ports of the loopback address; those of a node that is down do not answer.
@@ -111,47 +104,21 @@ impl Simulator {
     pub async fn serve_on_nodes(&self) -> Result<Vec<(String, Server)>, Error> {
         let mut servers = Vec::new();
         for node in self.nodes() {
-            let options = Options {
-                node: Some(node.clone()),
-                control: false,
-            };
-            servers.push((
-                node,
-                self.listen(SocketAddr::from(([127, 0, 0, 1], 0)), options)
-                    .await?,
-            ));
+            let options = Options { node: Some(node.clone()), control: false };
+            servers.push((node, self.listen(SocketAddr::from(([127, 0, 0, 1], 0)), options).await?));
         }
         Ok(servers)
     }
 
-    pub(super) async fn listen(
-        &self,
-        address: SocketAddr,
-        options: Options,
-    ) -> Result<Server, Error> {
+    pub(super) async fn listen(&self, address: SocketAddr, options: Options) -> Result<Server, Error> {
         let identity = Identity::new()?;
-        let failed = |source| Error::Io {
-            what: format!("cannot listen on {address}"),
-            source,
-        };
+        let failed = |source| Error::Io { what: format!("cannot listen on {address}"), source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
         let acceptor = TlsAcceptor::from(Arc::clone(&identity.config));
-        let task = tokio::spawn(accept(
-            self.clone(),
-            listener,
-            acceptor,
-            options,
-            stop.clone(),
-        ));
-        Ok(Server {
-            address,
-            ca_pem: identity.ca_pem,
-            fingerprint: identity.fingerprint,
-            stop,
-            task: Some(task),
-        })
+        let task = tokio::spawn(accept(self.clone(), listener, acceptor, options, stop.clone()));
+        Ok(Server { address, ca_pem: identity.ca_pem, fingerprint: identity.fingerprint, stop, task: Some(task) })
     }
 }
 
@@ -179,12 +146,7 @@ async fn accept(
     }
 }
 
-async fn connection(
-    simulator: Simulator,
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    options: Arc<Options>,
-) {
+async fn connection(simulator: Simulator, stream: TcpStream, acceptor: TlsAcceptor, options: Arc<Options>) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };

@@ -23,10 +23,7 @@ impl World {
         if !guest.config.agent() {
             return AgentState::NotConfigured;
         }
-        if running.paused
-            || self.now < running.booted_at
-            || self.faults.agent_silent(&guest.node, guest.vmid)
-        {
+        if running.paused || self.now < running.booted_at || self.faults.agent_silent(&guest.node, guest.vmid) {
             return AgentState::Silent;
         }
         AgentState::Answers
@@ -48,14 +45,11 @@ impl World {
             "statistics": statistics(),
         })];
         for (index, mac, _) in guest.config.nics() {
-            let given = guest
-                .cloud_init
-                .get(&format!("ipconfig{index}"))
-                .and_then(|text| {
-                    let address = text.split(',').find_map(|part| part.strip_prefix("ip="))?;
-                    let (address, prefix) = address.split_once('/')?;
-                    Some((address.to_owned(), prefix.parse::<u8>().ok()?))
-                });
+            let given = guest.cloud_init.get(&format!("ipconfig{index}")).and_then(|text| {
+                let address = text.split(',').find_map(|part| part.strip_prefix("ip="))?;
+                let (address, prefix) = address.split_once('/')?;
+                Some((address.to_owned(), prefix.parse::<u8>().ok()?))
+            });
             let (address, prefix) = given.unwrap_or_else(|| {
                 let [high, low] = (guest.vmid as u16).to_be_bytes();
                 (format!("10.{index}.{high}.{low}"), 16)

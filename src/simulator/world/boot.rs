@@ -10,11 +10,8 @@ use crate::simulator::scenario::{GuestSpec, Scenario};
 
 impl World {
     pub(super) fn fill(&mut self, scenario: &Scenario) {
-        self.storages = scenario
-            .storages
-            .iter()
-            .map(|spec| (spec.name.clone(), Storage { spec: spec.clone() }))
-            .collect();
+        self.storages =
+            scenario.storages.iter().map(|spec| (spec.name.clone(), Storage { spec: spec.clone() })).collect();
         for spec in &scenario.templates {
             self.add_guest(spec, true);
         }
@@ -28,11 +25,7 @@ impl World {
         }
         // What exists from the start has long been seen by the statistics daemons.
         self.dirty.clear();
-        let reports: Vec<_> = self
-            .guests
-            .values()
-            .map(|guest| (guest.vmid, Report::of(guest)))
-            .collect();
+        let reports: Vec<_> = self.guests.values().map(|guest| (guest.vmid, Report::of(guest))).collect();
         for (vmid, report) in reports {
             self.reports.entry(vmid).or_default().settle(Some(report));
         }
@@ -53,14 +46,7 @@ impl World {
         line("agent", u8::from(spec.agent).to_string());
         line("smbios1", format!("uuid={}", self.new_uuid()));
         line("vmgenid", self.new_uuid());
-        line(
-            "meta",
-            format!(
-                "creation-qemu={},ctime={}",
-                self.qemu_version(),
-                self.unix_time()
-            ),
-        );
+        line("meta", format!("creation-qemu={},ctime={}", self.qemu_version(), self.unix_time()));
         if let Some(tags) = &spec.tags {
             line("tags", tags.clone());
         }
@@ -72,11 +58,7 @@ impl World {
         }
         if let Some(storage) = &spec.storage {
             line("boot", "order=scsi0".into());
-            let format = self
-                .storages
-                .get(storage)
-                .map(|found| found.format(Some(&spec.format)))
-                .unwrap_or_default();
+            let format = self.storages.get(storage).map(|found| found.format(Some(&spec.format))).unwrap_or_default();
             let prefix = if template { "base" } else { "vm" };
             let name = self.new_disk_name(storage, &spec.node, vmid, &format, prefix);
             line("scsi0", format!("{storage}:{name},size={}G", spec.disk_gib));
@@ -95,11 +77,7 @@ impl World {
         for (_, drive) in guest.config.drives() {
             self.add_volume_of(&spec.node, vmid, &drive);
         }
-        let unused: Vec<String> = guest
-            .config
-            .unused()
-            .map(|(_, volume)| volume.to_owned())
-            .collect();
+        let unused: Vec<String> = guest.config.unused().map(|(_, volume)| volume.to_owned()).collect();
         for volume in unused {
             let mut drive = Drive::parse(&volume);
             drive.set_size(1 << 30);
@@ -133,22 +111,9 @@ impl World {
             Some((_, file)) => (None, file),
             None => (None, name),
         };
-        let format = file
-            .rsplit_once('.')
-            .map_or("raw", |(_, format)| format)
-            .to_owned();
+        let format = file.rsplit_once('.').map_or("raw", |(_, format)| format).to_owned();
         let used = if base.is_some() { 0 } else { size };
         let created = self.unix_time();
-        self.volumes.insert(
-            key,
-            Volume {
-                vmid,
-                size,
-                used,
-                format,
-                created,
-                base,
-            },
-        );
+        self.volumes.insert(key, Volume { vmid, size, used, format, created, base });
     }
 }

@@ -69,10 +69,7 @@ fn is_device(key: &str) -> bool {
 pub(crate) fn is_drive(key: &str) -> bool {
     ["ide", "scsi", "virtio", "sata", "efidisk", "tpmstate"]
         .iter()
-        .any(|bus| {
-            key.strip_prefix(bus)
-                .is_some_and(|index| index.parse::<u32>().is_ok())
-        })
+        .any(|bus| key.strip_prefix(bus).is_some_and(|index| index.parse::<u32>().is_ok()))
 }
 
 impl World {
@@ -81,11 +78,7 @@ impl World {
         let Some(guest) = self.guest_on(node, vmid) else {
             return Some(no_such_config(vmid, node));
         };
-        if change
-            .digest
-            .as_ref()
-            .is_some_and(|digest| *digest != guest.digest())
-        {
+        if change.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
             return Some("checksum mismatch (file change by other user?)".into());
         }
         if !change.skiplock
@@ -96,29 +89,20 @@ impl World {
         if guest.config.flag("protection")
             && let Some(drive) = change.delete.iter().find(|key| is_drive(key))
         {
-            return Some(format!(
-                "can't remove drive '{drive}' - protection mode enabled"
-            ));
+            return Some(format!("can't remove drive '{drive}' - protection mode enabled"));
         }
         None
     }
 
     /// Makes a change.
-    pub fn change_config(
-        &mut self,
-        node: &str,
-        vmid: u32,
-        change: &ConfigChange,
-    ) -> Result<(), ChangeError> {
+    pub fn change_config(&mut self, node: &str, vmid: u32, change: &ConfigChange) -> Result<(), ChangeError> {
         if let Some(refusal) = self.change_refusal(node, vmid, change) {
             return Err(refusal.into());
         }
         if !self.has_quorum() {
             return Err(self.no_quorum_write(node, vmid).into());
         }
-        let running = self
-            .guest(vmid)
-            .is_some_and(|guest| guest.running.is_some());
+        let running = self.guest(vmid).is_some_and(|guest| guest.running.is_some());
         if running {
             self.check_hotplug(vmid, change)?;
         }
@@ -142,9 +126,7 @@ impl World {
 
     fn check_hotplug(&self, vmid: u32, change: &ConfigChange) -> Result<(), ChangeError> {
         for (key, value) in change.set.iter().filter(|(key, _)| key.starts_with("net")) {
-            let bridge = value
-                .split(',')
-                .find_map(|part| part.strip_prefix("bridge="));
+            let bridge = value.split(',').find_map(|part| part.strip_prefix("bridge="));
             if bridge.is_some_and(|bridge| !self.bridges.contains(bridge)) {
                 return Err(ChangeError::Field(
                     key.clone(),
@@ -177,11 +159,8 @@ impl World {
         match key {
             "tags" => {
                 let lower = value.to_lowercase();
-                let mut tags: Vec<&str> = lower
-                    .split([',', ';', ' '])
-                    .map(str::trim)
-                    .filter(|tag| !tag.is_empty())
-                    .collect();
+                let mut tags: Vec<&str> =
+                    lower.split([',', ';', ' ']).map(str::trim).filter(|tag| !tag.is_empty()).collect();
                 tags.sort_unstable();
                 tags.dedup();
                 tags.join(";")
@@ -190,12 +169,7 @@ impl World {
                 let lines: Vec<&str> = value.lines().map(str::trim_end).collect();
                 lines.join("\n").trim_end().to_owned()
             }
-            _ if key
-                .strip_prefix("net")
-                .is_some_and(|index| index.parse::<u32>().is_ok()) =>
-            {
-                self.stored_nic(value)
-            }
+            _ if key.strip_prefix("net").is_some_and(|index| index.parse::<u32>().is_ok()) => self.stored_nic(value),
             _ => value.to_owned(),
         }
     }
@@ -219,17 +193,13 @@ impl World {
         }
         let mac = mac.unwrap_or_else(|| self.new_mac());
         let start = format!("{}={mac}", model.unwrap_or_else(|| "virtio".into()));
-        others
-            .into_iter()
-            .fold(start, |text, part| text + "," + part)
+        others.into_iter().fold(start, |text, part| text + "," + part)
     }
 
     fn checked_boot_order(&self, vmid: u32, value: &str) -> Result<String, String> {
         let order = value.strip_prefix("order=").unwrap_or_default();
         if let Some(guest) = self.guest(vmid) {
-            let missing = order
-                .split(';')
-                .find(|key| !key.is_empty() && !guest.config.contains(key));
+            let missing = order.split(';').find(|key| !key.is_empty() && !guest.config.contains(key));
             if let Some(key) = missing {
                 return Err(format!("invalid bootorder: device '{key}' does not exist'"));
             }
@@ -238,8 +208,7 @@ impl World {
     }
 
     fn set_option(&mut self, vmid: u32, key: &str, value: String, running: bool) {
-        let removed =
-            value.is_empty() && matches!(key, "description" | "tags" | "sshkeys" | "cipassword");
+        let removed = value.is_empty() && matches!(key, "description" | "tags" | "sshkeys" | "cipassword");
         let Some(guest) = self.guest_mut(vmid) else {
             return;
         };
@@ -257,9 +226,7 @@ impl World {
             && !old.is_cdrom()
             && old.file != Drive::parse(&value).file
         {
-            let free = (0..256)
-                .map(|index| format!("unused{index}"))
-                .find(|name| !guest.config.contains(name));
+            let free = (0..256).map(|index| format!("unused{index}")).find(|name| !guest.config.contains(name));
             if let Some(name) = free {
                 guest.config.set(&name, old.file);
             }
@@ -272,18 +239,8 @@ impl World {
         }
     }
 
-    fn delete_option(
-        &mut self,
-        node: &str,
-        vmid: u32,
-        key: &str,
-        force: bool,
-        running: bool,
-    ) -> Result<(), String> {
-        let value = self
-            .guest(vmid)
-            .and_then(|guest| guest.config.get(key))
-            .map(str::to_owned);
+    fn delete_option(&mut self, node: &str, vmid: u32, key: &str, force: bool, running: bool) -> Result<(), String> {
+        let value = self.guest(vmid).and_then(|guest| guest.config.get(key)).map(str::to_owned);
         let Some(value) = value else {
             if let Some(guest) = self.guest_mut(vmid) {
                 guest.pending.remove(key);
@@ -291,26 +248,19 @@ impl World {
             return Ok(());
         };
         if key.starts_with("unused") {
-            let volume = self
-                .volume_by_id(node, &value)
-                .filter(|key| self.volumes.get(key).is_some());
+            let volume = self.volume_by_id(node, &value).filter(|key| self.volumes.get(key).is_some());
             if let Some(volume) = volume {
                 self.free_volume(&volume, vmid)?;
             }
         } else if is_drive(key) {
             let drive = Drive::parse(&value);
-            let volume = self
-                .volume_by_id(node, &drive.file)
-                .filter(|key| self.volumes.get(key).is_some());
+            let volume = self.volume_by_id(node, &drive.file).filter(|key| self.volumes.get(key).is_some());
             match volume {
-                Some(volume) if force || drive.is_cloud_init() => {
-                    self.free_volume(&volume, vmid)?
-                }
+                Some(volume) if force || drive.is_cloud_init() => self.free_volume(&volume, vmid)?,
                 Some(_) if !drive.is_cdrom() => {
                     if let Some(guest) = self.guest_mut(vmid) {
-                        let free = (0..256)
-                            .map(|index| format!("unused{index}"))
-                            .find(|name| !guest.config.contains(name));
+                        let free =
+                            (0..256).map(|index| format!("unused{index}")).find(|name| !guest.config.contains(name));
                         if let Some(name) = free {
                             guest.config.set(&name, drive.file.clone());
                         }
@@ -327,13 +277,9 @@ impl World {
                 guest.config.remove(key);
                 // A device that is gone leaves the boot order.
                 if is_device(key)
-                    && let Some(order) = guest
-                        .config
-                        .get("boot")
-                        .and_then(|boot| boot.strip_prefix("order="))
+                    && let Some(order) = guest.config.get("boot").and_then(|boot| boot.strip_prefix("order="))
                 {
-                    let left: Vec<&str> =
-                        order.split(';').filter(|device| *device != key).collect();
+                    let left: Vec<&str> = order.split(';').filter(|device| *device != key).collect();
                     let order = format!("order={}", left.join(";"));
                     guest.config.set("boot", order);
                 }

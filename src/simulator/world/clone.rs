@@ -85,19 +85,11 @@ impl Work for CloneWork {
         match std::mem::replace(&mut self.stage, Stage::Finish) {
             Stage::LockSource => {
                 self.stage = Stage::LockTarget;
-                Next::Lock {
-                    vmid: self.request.source,
-                    shared: true,
-                    timeout: CLONE_LOCK_TIMEOUT,
-                }
+                Next::Lock { vmid: self.request.source, shared: true, timeout: CLONE_LOCK_TIMEOUT }
             }
             Stage::LockTarget => {
                 self.stage = Stage::Create;
-                Next::Lock {
-                    vmid: self.request.newid,
-                    shared: false,
-                    timeout: CLONE_LOCK_TIMEOUT,
-                }
+                Next::Lock { vmid: self.request.newid, shared: false, timeout: CLONE_LOCK_TIMEOUT }
             }
             Stage::Create => match self.create(world, task) {
                 Ok(()) => {
@@ -117,10 +109,7 @@ impl Work for CloneWork {
         match stage {
             Stage::LockSource | Stage::LockTarget | Stage::Create => "received interrupt".into(),
             Stage::Copy { copy, .. } => {
-                let error = format!(
-                    "clone failed: copy failed: {} failed: interrupted by signal",
-                    copy.command
-                );
+                let error = format!("clone failed: copy failed: {} failed: interrupted by signal", copy.command);
                 self.clean_up(world);
                 error
             }
@@ -136,36 +125,23 @@ impl CloneWork {
     fn create(&mut self, world: &mut World, task: TaskKey) -> Result<(), String> {
         let request = &self.request;
         let (node, newid) = (request.node.clone(), request.newid);
-        let source = world
-            .guest_on(&node, request.source)
-            .ok_or_else(|| small::no_config(request.source, &node))?;
+        let source = world.guest_on(&node, request.source).ok_or_else(|| small::no_config(request.source, &node))?;
         if let Some(lock) = source.config.lock() {
             return Err(format!("VM is locked ({lock})"));
         }
         let config = match &request.snapshot {
-            Some(name) => source
-                .snapshots
-                .get(name)
-                .cloned()
-                .ok_or(format!("snapshot '{name}' does not exist"))?,
+            Some(name) => source.snapshots.get(name).cloned().ok_or(format!("snapshot '{name}' does not exist"))?,
             None => source.config.clone(),
         };
         if world.guest_on(&node, newid).is_some() {
-            return Err(format!(
-                "unable to create VM {newid}: config file already exists"
-            ));
+            return Err(format!("unable to create VM {newid}: config file already exists"));
         }
         if world.is_v9() {
-            world.tasks.log(
-                task,
-                format!("creating a clone of VM {} with ID {newid}", request.source),
-            );
+            world.tasks.log(task, format!("creating a clone of VM {} with ID {newid}", request.source));
         }
         if world.guest(newid).is_some() {
             let file = format!("/etc/pve/nodes/{node}/qemu-server/{newid}.conf");
-            return Err(format!(
-                "close (rename) atomic file '{file}' failed: File exists"
-            ));
+            return Err(format!("close (rename) atomic file '{file}' failed: File exists"));
         }
         if !world.has_quorum() {
             return Err(world.no_quorum_write(&node, newid));
@@ -174,12 +150,7 @@ impl CloneWork {
         guest.config.set("lock", "clone");
         guest.config.set("description", " qmclone temporary file");
         world.insert_guest(guest);
-        if let Some(pool) = self
-            .request
-            .pool
-            .as_ref()
-            .and_then(|pool| world.pools.get_mut(pool))
-        {
+        if let Some(pool) = self.request.pool.as_ref().and_then(|pool| world.pools.get_mut(pool)) {
             pool.insert(newid);
         }
         self.plan(world, &config);
@@ -191,27 +162,16 @@ impl CloneWork {
         self.drives = source.drives();
         for (key, value) in source.iter() {
             let is_drive = self.drives.iter().any(|(name, _)| name == key);
-            let is_left_out = matches!(
-                key,
-                "template" | "lock" | "parent" | "snaptime" | "vmgenid" | "vmstate"
-            ) || key.starts_with("unused");
+            let is_left_out = matches!(key, "template" | "lock" | "parent" | "snaptime" | "vmgenid" | "vmstate")
+                || key.starts_with("unused");
             if !is_drive && !is_left_out {
-                self.config
-                    .set(key, small::with_new_identity(world, key, value));
+                self.config.set(key, small::with_new_identity(world, key, value));
             }
         }
         self.config.set("vmgenid", world.new_uuid());
         self.config.set("lock", "clone");
-        let old = source
-            .get("name")
-            .map_or_else(|| format!("VM-{}", self.request.source), str::to_owned);
-        self.config.set(
-            "name",
-            self.request
-                .name
-                .clone()
-                .unwrap_or_else(|| format!("Copy-of-VM-{old}")),
-        );
+        let old = source.get("name").map_or_else(|| format!("VM-{}", self.request.source), str::to_owned);
+        self.config.set("name", self.request.name.clone().unwrap_or_else(|| format!("Copy-of-VM-{old}")));
         match self.request.description.as_deref() {
             Some("") => {
                 self.config.remove("description");
@@ -236,9 +196,7 @@ impl CloneWork {
             return Next::Sleep(Duration::from_millis(50));
         };
         let (node, newid) = (self.request.node.clone(), self.request.newid);
-        let Some((old_storage, old_name)) = drive
-            .volume()
-            .map(|(storage, name)| (storage.to_owned(), name.to_owned()))
+        let Some((old_storage, old_name)) = drive.volume().map(|(storage, name)| (storage.to_owned(), name.to_owned()))
         else {
             return Next::Sleep(Duration::ZERO);
         };
@@ -247,17 +205,12 @@ impl CloneWork {
             return self.fail(world, format!("volume '{}' does not exist", drive.file));
         };
         let linked = !self.request.full && !drive.is_cloud_init();
-        let storage = if linked {
-            old_storage.clone()
-        } else {
-            self.request.storage.clone().unwrap_or(old_storage.clone())
-        };
+        let storage =
+            if linked { old_storage.clone() } else { self.request.storage.clone().unwrap_or(old_storage.clone()) };
         let Some(found) = world.storages.get(&storage) else {
             return self.fail(world, format!("storage '{storage}' does not exist"));
         };
-        let format = found.format(Some(
-            self.request.format.as_deref().unwrap_or(&volume.format),
-        ));
+        let format = found.format(Some(self.request.format.as_deref().unwrap_or(&volume.format)));
         let mut lines = Vec::new();
         let name = if drive.is_cloud_init() {
             world.cloud_init_name(&storage, newid, &format)
@@ -265,10 +218,7 @@ impl CloneWork {
             world.new_disk_name(&storage, &node, newid, &format, "vm")
         };
         let made = if linked {
-            lines.push(format!(
-                "create linked clone of drive {key} ({})",
-                drive.file
-            ));
+            lines.push(format!("create linked clone of drive {key} ({})", drive.file));
             self.linked(world, &mut lines, &source, &volume, &name)
         } else {
             lines.push(format!("create full clone of drive {key} ({})", drive.file));
@@ -285,18 +235,9 @@ impl CloneWork {
         let needed = if linked { 0 } else { volume.size };
         let fits = total.saturating_sub(used);
         let path = |storage: &str, name: &str| {
-            world
-                .storages
-                .get(storage)
-                .map(|found| found.path_of(name))
-                .unwrap_or_default()
+            world.storages.get(storage).map(|found| found.path_of(name)).unwrap_or_default()
         };
-        let rate = self
-            .request
-            .bwlimit
-            .filter(|rate| *rate > 0)
-            .map(|rate| format!(" -r {rate}K"))
-            .unwrap_or_default();
+        let rate = self.request.bwlimit.filter(|rate| *rate > 0).map(|rate| format!(" -r {rate}K")).unwrap_or_default();
         let zero = if world.is_v9() { "" } else { "zeroinit:" };
         let command = format!(
             "command '/usr/bin/qemu-img convert -p -n{rate} -f {} -O {format} {} {zero}{}'",
@@ -305,28 +246,15 @@ impl CloneWork {
             path(&storage, &name),
         );
         let base = linked.then(|| old_name.clone());
-        let new = Volume {
-            vmid: newid,
-            size: volume.size,
-            used: needed.min(fits),
-            format,
-            created: world.unix_time(),
-            base,
-        };
+        let new =
+            Volume { vmid: newid, size: volume.size, used: needed.min(fits), format, created: world.unix_time(), base };
         world.volumes.insert(made.clone(), new);
         self.made.push(made.clone());
         let mut target = drive.clone();
         target.file = format!("{storage}:{}", made.name);
         target.set_size(volume.size);
         let fits = (fits < needed).then_some(fits);
-        let copy = Copy {
-            key,
-            drive: target,
-            volume: made,
-            size: volume.size,
-            command,
-            fits,
-        };
+        let copy = Copy { key, drive: target, volume: made, size: volume.size, command, fits };
         if linked || drive.is_cloud_init() {
             return self.copied(world, &copy, Duration::from_millis(60));
         }
@@ -344,57 +272,28 @@ impl CloneWork {
     ) -> VolumeKey {
         let newid = self.request.newid;
         let file = name.rsplit('/').next().unwrap_or(name);
-        let is_files = world
-            .storages
-            .get(&source.storage)
-            .is_some_and(super::storage::Storage::is_files);
+        let is_files = world.storages.get(&source.storage).is_some_and(super::storage::Storage::is_files);
         let base = &source.name;
         if is_files {
-            lines.push(format!(
-                "clone {base}: images, {file}, {newid} to {file} (base=../{base})"
-            ));
+            lines.push(format!("clone {base}: images, {file}, {newid} to {file} (base=../{base})"));
         } else {
             lines.push(format!("clone {base}: images, {file}, {newid} to {file}"));
         }
-        lines.extend(world.format_line(
-            &source.storage,
-            name,
-            volume.size,
-            &volume.format,
-            Some(base),
-        ));
-        let full_name = match world
-            .storages
-            .get(&source.storage)
-            .map(|found| found.spec.kind)
-        {
+        lines.extend(world.format_line(&source.storage, name, volume.size, &volume.format, Some(base)));
+        let full_name = match world.storages.get(&source.storage).map(|found| found.spec.kind) {
             Some(crate::simulator::scenario::StorageKind::LvmThin) => name.to_owned(),
             _ => format!("{base}/{name}"),
         };
-        VolumeKey {
-            name: full_name,
-            ..source.clone()
-        }
+        VolumeKey { name: full_name, ..source.clone() }
     }
 
     fn copy(&mut self, world: &mut World, task: TaskKey, lines: u32, copy: Copy) -> Next {
         let done = (f64::from(lines) * PROGRESS).min(1.0);
         let percent = done * 100.0;
-        match world.faults.clone_fate(
-            &self.request.node,
-            self.request.source,
-            self.request.newid,
-            percent,
-        ) {
+        match world.faults.clone_fate(&self.request.node, self.request.source, self.request.newid, percent) {
             Some(Fate::Fails) => {
-                let error = format!(
-                    "clone failed: copy failed: {} failed: exit code 1",
-                    copy.command
-                );
-                world.tasks.log(
-                    task,
-                    "qemu-img: error while reading at byte 0: Input/output error",
-                );
+                let error = format!("clone failed: copy failed: {} failed: exit code 1", copy.command);
+                world.tasks.log(task, "qemu-img: error while reading at byte 0: Input/output error");
                 return self.fail(world, error);
             }
             Some(Fate::Killed) => return Next::Killed,
@@ -402,21 +301,11 @@ impl CloneWork {
         }
         let bytes = (copy.size as f64 * done) as u64;
         if let Some(fits) = copy.fits.filter(|fits| bytes >= *fits) {
-            world.tasks.log(
-                task,
-                format!("qemu-img: error while writing at byte {fits}: No space left on device"),
-            );
-            let error = format!(
-                "clone failed: copy failed: {} failed: exit code 1",
-                copy.command
-            );
+            world.tasks.log(task, format!("qemu-img: error while writing at byte {fits}: No space left on device"));
+            let error = format!("clone failed: copy failed: {} failed: exit code 1", copy.command);
             return self.fail(world, error);
         }
-        let line = format!(
-            "transferred {} of {} ({percent:.2}%)",
-            human(bytes),
-            human(copy.size)
-        );
+        let line = format!("transferred {} of {} ({percent:.2}%)", human(bytes), human(copy.size));
         if done >= 1.0 {
             world.tasks.log(task, line.clone());
             world.tasks.log(task, line);
@@ -428,10 +317,7 @@ impl CloneWork {
             rate = rate.min(limit << 10);
         }
         let pause = Duration::from_secs_f64(copy.size as f64 * PROGRESS / rate as f64);
-        self.stage = Stage::Copy {
-            lines: lines + 1,
-            copy,
-        };
+        self.stage = Stage::Copy { lines: lines + 1, copy };
         Next::Sleep(pause)
     }
 
@@ -465,11 +351,7 @@ impl CloneWork {
 
     fn fail(&mut self, world: &mut World, error: String) -> Next {
         self.clean_up(world);
-        let error = if error.starts_with("clone failed") {
-            error
-        } else {
-            format!("clone failed: {error}")
-        };
+        let error = if error.starts_with("clone failed") { error } else { format!("clone failed: {error}") };
         Next::fail(error)
     }
 
@@ -496,9 +378,5 @@ fn human(bytes: u64) -> String {
         number /= 1024.0;
         unit = next;
     }
-    if number >= 1024.0 {
-        format!("{:.1} TiB", number / 1024.0)
-    } else {
-        format!("{number:.1} {unit}")
-    }
+    if number >= 1024.0 { format!("{:.1} TiB", number / 1024.0) } else { format!("{number:.1} {unit}") }
 }

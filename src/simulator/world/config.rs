@@ -37,8 +37,7 @@ const NUMBERS: &[&str] = &[
 
 /// Drives in the order in which Proxmox goes through them.
 pub(crate) fn drive_names() -> impl Iterator<Item = String> {
-    let series =
-        |bus: &'static str, count: u32| (0..count).map(move |index| format!("{bus}{index}"));
+    let series = |bus: &'static str, count: u32| (0..count).map(move |index| format!("{bus}{index}"));
     series("ide", 4)
         .chain(series("scsi", 31))
         .chain(series("virtio", 16))
@@ -64,9 +63,7 @@ impl Config {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub fn number(&self, key: &str) -> Option<u64> {
@@ -99,12 +96,7 @@ impl Config {
 
     /// The drives, in Proxmox's order.
     pub fn drives(&self) -> Vec<(String, Drive)> {
-        drive_names()
-            .filter_map(|key| {
-                self.get(&key)
-                    .map(|value| (key.clone(), Drive::parse(value)))
-            })
-            .collect()
+        drive_names().filter_map(|key| self.get(&key).map(|value| (key.clone(), Drive::parse(value)))).collect()
     }
 
     /// The `unusedN` volumes.
@@ -140,16 +132,9 @@ impl Config {
                 let text = self.get(&format!("net{index}"))?;
                 let parts = PropertyString::parse(text);
                 let mac = parts.get("macaddr").map(str::to_owned).or_else(|| {
-                    text.split(',')
-                        .next()
-                        .and_then(|first| first.split_once('='))
-                        .map(|(_, mac)| mac.to_owned())
+                    text.split(',').next().and_then(|first| first.split_once('=')).map(|(_, mac)| mac.to_owned())
                 });
-                Some((
-                    index,
-                    mac.unwrap_or_default(),
-                    parts.get("bridge").map(str::to_owned),
-                ))
+                Some((index, mac.unwrap_or_default(), parts.get("bridge").map(str::to_owned)))
             })
             .collect()
     }
@@ -163,9 +148,7 @@ impl Config {
 
     /// The options as the API shows them; the password never shows.
     pub fn to_json(&self) -> Map<String, Value> {
-        self.iter()
-            .map(|(key, value)| (key.to_owned(), shown(key, value)))
-            .collect()
+        self.iter().map(|(key, value)| (key.to_owned(), shown(key, value))).collect()
     }
 }
 
@@ -200,19 +183,11 @@ pub(crate) struct PropertyString<'a> {
 
 impl<'a> PropertyString<'a> {
     pub fn parse(text: &'a str) -> Self {
-        Self {
-            parts: text
-                .split(',')
-                .filter_map(|word| word.split_once('='))
-                .collect(),
-        }
+        Self { parts: text.split(',').filter_map(|word| word.split_once('=')).collect() }
     }
 
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        self.parts
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| *value)
+        self.parts.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 }
 
@@ -229,18 +204,13 @@ impl Drive {
         let mut words = text.split(',');
         let first = words.next().unwrap_or_default();
         let file = first.strip_prefix("file=").unwrap_or(first).to_owned();
-        let options = words
-            .filter_map(|word| word.split_once('='))
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect();
+        let options =
+            words.filter_map(|word| word.split_once('=')).map(|(key, value)| (key.into(), value.into())).collect();
         Self { file, options }
     }
 
     pub fn option(&self, key: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     pub fn set_option(&mut self, key: &str, value: &str) {
@@ -265,9 +235,7 @@ impl Drive {
 
     /// Storage and volume name, if it is a volume.
     pub fn volume(&self) -> Option<(&str, &str)> {
-        self.file
-            .split_once(':')
-            .filter(|(storage, _)| !storage.starts_with('/'))
+        self.file.split_once(':').filter(|(storage, _)| !storage.starts_with('/'))
     }
 
     pub fn size(&self) -> Option<u64> {
@@ -279,12 +247,10 @@ impl Drive {
     }
 
     pub fn text(&self) -> String {
-        self.options
-            .iter()
-            .fold(self.file.clone(), |mut text, (key, value)| {
-                let _ = write!(text, ",{key}={value}");
-                text
-            })
+        self.options.iter().fold(self.file.clone(), |mut text, (key, value)| {
+            let _ = write!(text, ",{key}={value}");
+            text
+        })
     }
 }
 
@@ -327,13 +293,8 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_proxmox_writes_them() {
-        for (bytes, text) in [
-            (4 << 20, "4M"),
-            (2 << 30, "2G"),
-            ((5 << 30) / 2, "2560M"),
-            (1 << 40, "1T"),
-            (512, "512"),
-        ] {
+        for (bytes, text) in [(4 << 20, "4M"), (2 << 30, "2G"), ((5 << 30) / 2, "2560M"), (1 << 40, "1T"), (512, "512")]
+        {
             assert_eq!(format_size(bytes), text);
             assert_eq!(parse_size(text), Some(bytes));
         }

@@ -25,40 +25,22 @@ pub(crate) fn allocate_drive(
     value: &str,
 ) -> Result<Allocation, String> {
     let mut drive = Drive::parse(value);
-    let unchanged = |drive: &Drive| Allocation {
-        text: drive.text(),
-        lines: Vec::new(),
-        made: None,
-    };
-    let Some((storage, name)) = drive
-        .volume()
-        .map(|(storage, name)| (storage.to_owned(), name.to_owned()))
-    else {
+    let unchanged = |drive: &Drive| Allocation { text: drive.text(), lines: Vec::new(), made: None };
+    let Some((storage, name)) = drive.volume().map(|(storage, name)| (storage.to_owned(), name.to_owned())) else {
         return Ok(unchanged(&drive));
     };
-    let found = world
-        .storages
-        .get(&storage)
-        .ok_or_else(|| format!("storage '{storage}' does not exist"))?;
+    let found = world.storages.get(&storage).ok_or_else(|| format!("storage '{storage}' does not exist"))?;
     if !found.on_node(node) {
-        return Err(format!(
-            "storage '{storage}' is not available on node '{node}'"
-        ));
+        return Err(format!("storage '{storage}' is not available on node '{node}'"));
     }
     let (name, size, format) = if name == "cloudinit" {
         let format = found.format(Some(drive.option("format").unwrap_or("qcow2")));
         drive.drop_option("format");
         drive.set_option("media", "cdrom");
-        (
-            world.cloud_init_name(&storage, vmid, &format),
-            4 << 20,
-            format,
-        )
+        (world.cloud_init_name(&storage, vmid, &format), 4 << 20, format)
     } else if let Ok(gib) = name.parse::<f64>() {
         let format = found.format(drive.option("format"));
-        let source = drive
-            .option("import-from")
-            .and_then(|volid| world.volume_by_id(node, volid));
+        let source = drive.option("import-from").and_then(|volid| world.volume_by_id(node, volid));
         let size = match source.and_then(|key| world.volumes.get(&key)) {
             Some(volume) => volume.size,
             None => (gib * (1u64 << 30) as f64) as u64,
@@ -69,20 +51,14 @@ pub(crate) fn allocate_drive(
         (name, size, format)
     } else {
         let existing = world.volume_key(&storage, node, &name);
-        let volume = world
-            .volumes
-            .get(&existing)
-            .ok_or_else(|| format!("volume '{}' does not exist", drive.file))?;
+        let volume = world.volumes.get(&existing).ok_or_else(|| format!("volume '{}' does not exist", drive.file))?;
         let size = volume.size;
         if !drive.is_cdrom() {
             drive.set_size(size);
         }
         return Ok(unchanged(&drive));
     };
-    let found = world
-        .storages
-        .get(&storage)
-        .ok_or_else(|| format!("storage '{storage}' does not exist"))?;
+    let found = world.storages.get(&storage).ok_or_else(|| format!("storage '{storage}' does not exist"))?;
     let path = found.path_of(&name);
     if size > 1 << 56 {
         return Err(format!(
@@ -94,57 +70,27 @@ pub(crate) fn allocate_drive(
     if !found.is_files() && total.saturating_sub(used) < size {
         return Err(format!("lvcreate '{path}' error: insufficient free space"));
     }
-    let mut lines: Vec<String> = world
-        .format_line(&storage, &name, size, &format, None)
-        .into_iter()
-        .collect();
+    let mut lines: Vec<String> = world.format_line(&storage, &name, size, &format, None).into_iter().collect();
     let made = world.volume_key(&storage, node, &name);
     let created = world.unix_time();
-    world.volumes.insert(
-        made.clone(),
-        Volume {
-            vmid,
-            size,
-            used: size,
-            format,
-            created,
-            base: None,
-        },
-    );
+    world.volumes.insert(made.clone(), Volume { vmid, size, used: size, format, created, base: None });
     drive.file = format!("{storage}:{name}");
     if !drive.is_cdrom() {
         drive.set_size(size);
     }
     let text = drive.text();
     lines.push(format!("{key}: successfully created disk '{text}'"));
-    Ok(Allocation {
-        text,
-        lines,
-        made: Some(made),
-    })
+    Ok(Allocation { text, lines, made: Some(made) })
 }
 
 /// The boot order that Proxmox chooses: the first disk, the first CD-ROM, the first NIC.
 pub(crate) fn default_boot_order(config: &Config) -> String {
     let drives = config.drives();
-    let disk = drives
-        .iter()
-        .find(|(_, drive)| !drive.is_cdrom())
-        .map(|(key, _)| key.clone());
-    let cdrom = drives
-        .iter()
-        .find(|(_, drive)| drive.is_cdrom())
-        .map(|(key, _)| key.clone());
-    let nic = config
-        .nics()
-        .first()
-        .map(|(index, ..)| format!("net{index}"));
+    let disk = drives.iter().find(|(_, drive)| !drive.is_cdrom()).map(|(key, _)| key.clone());
+    let cdrom = drives.iter().find(|(_, drive)| drive.is_cdrom()).map(|(key, _)| key.clone());
+    let nic = config.nics().first().map(|(index, ..)| format!("net{index}"));
     let order: Vec<String> = disk.into_iter().chain(cdrom).chain(nic).collect();
-    if order.is_empty() {
-        " ".into()
-    } else {
-        format!("order={}", order.join(";"))
-    }
+    if order.is_empty() { " ".into() } else { format!("order={}", order.join(";")) }
 }
 
 /// `POST /nodes/N/qemu`.
@@ -215,22 +161,11 @@ impl CreateWork {
             config.set("smbios1", format!("uuid={}", world.new_uuid()));
         }
         config.set("vmgenid", world.new_uuid());
-        config.set(
-            "meta",
-            format!(
-                "creation-qemu={},ctime={}",
-                world.qemu_version(),
-                world.unix_time()
-            ),
-        );
+        config.set("meta", format!("creation-qemu={},ctime={}", world.qemu_version(), world.unix_time()));
         let mut guest = Guest::new(vmid, &node, Kind::Qemu);
         guest.config = config;
         world.insert_guest(guest);
-        if let Some(pool) = self
-            .pool
-            .as_ref()
-            .and_then(|pool| world.pools.get_mut(pool))
-        {
+        if let Some(pool) = self.pool.as_ref().and_then(|pool| world.pools.get_mut(pool)) {
             pool.insert(vmid);
         }
         Ok(())

@@ -36,10 +36,7 @@ enum Stage {
 
 impl DestroyRequest {
     pub fn work(self) -> Box<dyn Work> {
-        Box::new(DestroyWork {
-            request: self,
-            stage: Stage::Lock,
-        })
+        Box::new(DestroyWork { request: self, stage: Stage::Lock })
     }
 }
 
@@ -52,30 +49,15 @@ impl World {
         if guest.config.flag("protection") {
             return Some(format!("can't remove VM {vmid} - protection mode enabled"));
         }
-        guest
-            .running
-            .is_some()
-            .then(|| format!("VM {vmid} is running - destroy failed"))
+        guest.running.is_some().then(|| format!("VM {vmid} is running - destroy failed"))
     }
 
     /// The volumes of a guest's configuration that are its own.
     fn volumes_of(&self, guest: &Guest) -> Vec<VolumeKey> {
-        let mut volids: Vec<String> = guest
-            .config
-            .drives()
-            .into_iter()
-            .map(|(_, drive)| drive.file)
-            .collect();
+        let mut volids: Vec<String> = guest.config.drives().into_iter().map(|(_, drive)| drive.file).collect();
         volids.extend(guest.config.unused().map(|(_, volid)| volid.to_owned()));
-        let keys = volids
-            .iter()
-            .filter_map(|volid| self.volume_by_id(&guest.node, volid));
-        keys.filter(|key| {
-            self.volumes
-                .get(key)
-                .is_none_or(|volume| volume.vmid == guest.vmid)
-        })
-        .collect()
+        let keys = volids.iter().filter_map(|volid| self.volume_by_id(&guest.node, volid));
+        keys.filter(|key| self.volumes.get(key).is_none_or(|volume| volume.vmid == guest.vmid)).collect()
     }
 }
 
@@ -103,10 +85,7 @@ impl Work for DestroyWork {
                     return Next::Killed;
                 }
                 if self.request.purge {
-                    world.tasks.log(
-                        task,
-                        format!("purging VM {vmid} from related configurations.."),
-                    );
+                    world.tasks.log(task, format!("purging VM {vmid} from related configurations.."));
                 }
                 world.remove_guest(vmid);
                 world.drop_from_pools(vmid);
@@ -118,19 +97,12 @@ impl Work for DestroyWork {
 
 impl DestroyWork {
     fn volumes(&mut self, world: &mut World, task: TaskKey) -> Result<(), String> {
-        let DestroyRequest {
-            node,
-            vmid,
-            skiplock,
-            ..
-        } = &self.request;
+        let DestroyRequest { node, vmid, skiplock, .. } = &self.request;
         let vmid = *vmid;
         if let Some(refusal) = world.destroy_refusal(node, vmid) {
             return Err(refusal);
         }
-        let guest = world
-            .guest_on(node, vmid)
-            .ok_or_else(|| no_such_config(vmid, node))?;
+        let guest = world.guest_on(node, vmid).ok_or_else(|| no_such_config(vmid, node))?;
         if let Some(lock) = guest.config.lock().filter(|_| !skiplock) {
             return Err(format!("VM is locked ({lock})"));
         }
@@ -139,9 +111,7 @@ impl DestroyWork {
             for key in &keys {
                 if world.linked_clone_of(key).is_some() {
                     let volid = format!("{}:{}", key.storage, key.name);
-                    return Err(format!(
-                        "base volume '{volid}' is still in use by linked cloned"
-                    ));
+                    return Err(format!("base volume '{volid}' is still in use by linked cloned"));
                 }
             }
         }
@@ -159,20 +129,11 @@ impl DestroyWork {
         }
         for key in keys {
             if world.volumes.get(&key).is_none() {
-                let path = world
-                    .storages
-                    .get(&key.storage)
-                    .map(|found| found.path_of(&key.name))
-                    .unwrap_or_default();
-                world
-                    .tasks
-                    .log(task, format!("disk image '{path}' does not exist"));
+                let path = world.storages.get(&key.storage).map(|found| found.path_of(&key.name)).unwrap_or_default();
+                world.tasks.log(task, format!("disk image '{path}' does not exist"));
             } else if let Err(error) = world.free_volume(&key, vmid) {
                 let volid = format!("{}:{}", key.storage, key.name);
-                world.warn(
-                    task,
-                    format!("Could not remove disk '{volid}', check manually: {error}"),
-                );
+                world.warn(task, format!("Could not remove disk '{volid}', check manually: {error}"));
             }
         }
         if !world.has_quorum() {

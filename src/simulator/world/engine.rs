@@ -29,11 +29,7 @@ pub(crate) enum Next {
     /// To go on after that time.
     Sleep(Duration),
     /// To go on with the configuration file of that guest locked.
-    Lock {
-        vmid: u32,
-        shared: bool,
-        timeout: Duration,
-    },
+    Lock { vmid: u32, shared: bool, timeout: Duration },
     /// To end with `OK`, or with an error.
     Done(Result<(), String>),
     /// To vanish without a trace, as a worker does that gets SIGKILL.
@@ -42,11 +38,7 @@ pub(crate) enum Next {
 
 impl Next {
     pub fn lock(vmid: u32) -> Self {
-        Self::Lock {
-            vmid,
-            shared: false,
-            timeout: LOCK_TIMEOUT,
-        }
+        Self::Lock { vmid, shared: false, timeout: LOCK_TIMEOUT }
     }
 
     pub fn fail(error: impl Into<String>) -> Self {
@@ -92,9 +84,7 @@ pub(crate) struct Locks {
 
 impl Locks {
     fn free_for(&self, vmid: u32, shared: bool) -> bool {
-        self.held
-            .get(&vmid)
-            .is_none_or(|holders| shared && holders.values().all(|shared| *shared))
+        self.held.get(&vmid).is_none_or(|holders| shared && holders.values().all(|shared| *shared))
     }
 
     fn release(&mut self, task: TaskKey) -> Vec<u32> {
@@ -114,14 +104,7 @@ impl Locks {
 
 impl World {
     /// Starts a worker and tells its UPID.
-    pub fn fork(
-        &mut self,
-        node: &str,
-        kind: &str,
-        id: &str,
-        owner: &Owner,
-        work: Box<dyn Work>,
-    ) -> String {
+    pub fn fork(&mut self, node: &str, kind: &str, id: &str, owner: &Owner, work: Box<dyn Work>) -> String {
         self.fork_after(FORK, node, kind, id, owner, work)
     }
 
@@ -137,10 +120,7 @@ impl World {
         let pid = self.new_pid();
         let start = self.unix_time();
         let pstart = self.uptime_ticks();
-        let upid = format!(
-            "UPID:{node}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:{}:",
-            owner.full()
-        );
+        let upid = format!("UPID:{node}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:{}:", owner.full());
         let task = Task {
             upid: upid.clone(),
             node: node.into(),
@@ -188,12 +168,8 @@ impl World {
             self.queue.events.remove(&(at, number));
             self.now = self.now.max(at);
             match event {
-                Event::Step(key) if self.tasks.get(key).is_some_and(|task| task.wake == number) => {
-                    self.run(key)
-                }
-                Event::LockTimeout(key)
-                    if self.tasks.get(key).is_some_and(|task| task.wake == number) =>
-                {
+                Event::Step(key) if self.tasks.get(key).is_some_and(|task| task.wake == number) => self.run(key),
+                Event::LockTimeout(key) if self.tasks.get(key).is_some_and(|task| task.wake == number) => {
                     self.lock_timed_out(key);
                 }
                 Event::Step(_) | Event::LockTimeout(_) => {}
@@ -220,20 +196,12 @@ impl World {
             self.touch();
             match next {
                 Next::Sleep(time) => return self.wake_at(key, self.now + time),
-                Next::Lock {
-                    vmid,
-                    shared,
-                    timeout,
-                } => {
+                Next::Lock { vmid, shared, timeout } => {
                     if self.try_lock(key, vmid, shared) {
                         continue;
                     }
                     self.tasks.log(key, "trying to acquire lock...");
-                    self.locks
-                        .waiting
-                        .entry(vmid)
-                        .or_default()
-                        .push_back((key, shared));
+                    self.locks.waiting.entry(vmid).or_default().push_back((key, shared));
                     let wake = self.queue.push(self.now + timeout, Event::LockTimeout(key));
                     if let Some(task) = self.tasks.get_mut(key) {
                         task.wake = wake;
@@ -255,11 +223,7 @@ impl World {
     }
 
     fn lock_timed_out(&mut self, key: TaskKey) {
-        let Some((vmid, _)) = self
-            .tasks
-            .get_mut(key)
-            .and_then(|task| task.waits_for.take())
-        else {
+        let Some((vmid, _)) = self.tasks.get_mut(key).and_then(|task| task.waits_for.take()) else {
             return;
         };
         self.finish(key, Next::fail(lock_error(vmid)));

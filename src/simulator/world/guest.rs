@@ -57,11 +57,7 @@ impl Guest {
         for (key, value) in &self.pending {
             pending.set(key, value.clone().unwrap_or_else(|| "(removed)".to_owned()));
         }
-        digest(
-            [&self.config, &pending]
-                .into_iter()
-                .chain(self.snapshots.values()),
-        )
+        digest([&self.config, &pending].into_iter().chain(self.snapshots.values()))
     }
 
     /// The configuration as it will be at the next boot: what `/config` shows.
@@ -85,24 +81,16 @@ impl Guest {
     }
 
     pub fn cpus(&self) -> u64 {
-        self.running
-            .as_ref()
-            .map_or_else(|| self.config.cpus(), |running| running.cpus)
+        self.running.as_ref().map_or_else(|| self.config.cpus(), |running| running.cpus)
     }
 
     pub fn memory(&self) -> u64 {
-        self.running
-            .as_ref()
-            .map_or_else(|| self.config.memory(), |running| running.memory)
+        self.running.as_ref().map_or_else(|| self.config.memory(), |running| running.memory)
     }
 
     /// Memory of the host that it has touched: about a twentieth, as measured.
     pub fn touched_memory(&self) -> u64 {
-        if self.running.is_some() {
-            self.memory() / 20
-        } else {
-            0
-        }
+        if self.running.is_some() { self.memory() / 20 } else { 0 }
     }
 }
 
@@ -120,11 +108,7 @@ pub(crate) struct Report {
 impl Report {
     pub fn of(guest: &Guest) -> Self {
         Self {
-            name: guest
-                .config
-                .get("name")
-                .or(guest.config.get("hostname"))
-                .map(str::to_owned),
+            name: guest.config.get("name").or(guest.config.get("hostname")).map(str::to_owned),
             running_since: guest.running.as_ref().map(|running| running.since),
             template: guest.config.is_template(),
             cpus: guest.cpus(),
@@ -170,10 +154,6 @@ impl Reports {
     }
 
     pub fn is_forgotten(&self, now: Duration) -> bool {
-        self.at(now).is_none()
-            && self
-                .next
-                .as_ref()
-                .is_none_or(|(visible, _)| *visible <= now)
+        self.at(now).is_none() && self.next.as_ref().is_none_or(|(visible, _)| *visible <= now)
     }
 }

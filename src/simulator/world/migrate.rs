@@ -27,13 +27,7 @@ impl Work for MigrateWork {
                 if let Some(lock) = guest.config.lock() {
                     return Next::fail(format!("VM is locked ({lock})"));
                 }
-                world.tasks.log(
-                    task,
-                    format!(
-                        "starting migration of VM {} to node '{}'",
-                        self.vmid, self.target
-                    ),
-                );
+                world.tasks.log(task, format!("starting migration of VM {} to node '{}'", self.vmid, self.target));
                 if let Some(guest) = world.guest_mut(self.vmid) {
                     guest.config.set("lock", "migrate");
                 }
@@ -44,9 +38,7 @@ impl Work for MigrateWork {
                     guest.config.remove("lock");
                 }
                 world.move_guest(self.vmid, &self.target);
-                world
-                    .tasks
-                    .log(task, "migration finished successfully (duration 00:00:03)");
+                world.tasks.log(task, "migration finished successfully (duration 00:00:03)");
                 Next::Done(Ok(()))
             }
         }
@@ -63,20 +55,12 @@ impl World {
         let local: Vec<VolumeKey> = self
             .volumes
             .iter()
-            .filter(|(key, volume)| {
-                volume.vmid == vmid && key.host.as_deref() == Some(old.as_str())
-            })
+            .filter(|(key, volume)| volume.vmid == vmid && key.host.as_deref() == Some(old.as_str()))
             .map(|(key, _)| key.clone())
             .collect();
         for key in local {
             if let Some(volume) = self.volumes.remove(&key) {
-                self.volumes.insert(
-                    VolumeKey {
-                        host: Some(target.to_owned()),
-                        ..key
-                    },
-                    volume,
-                );
+                self.volumes.insert(VolumeKey { host: Some(target.to_owned()), ..key }, volume);
             }
         }
     }

@@ -33,9 +33,7 @@ pub(crate) use self::destroy::DestroyRequest;
 pub(crate) use self::engine::{LOCK_TIMEOUT, lock_error};
 pub(crate) use self::power::{Power, PowerRequest};
 pub(crate) use self::resize::ResizeRequest;
-pub(crate) use self::small::{
-    ConfigWork, FreeVolume, TemplateWork, no_config, no_such_config, with_new_identity,
-};
+pub(crate) use self::small::{ConfigWork, FreeVolume, TemplateWork, no_config, no_such_config, with_new_identity};
 
 pub(crate) use self::migrate::MigrateWork;
 pub(crate) use self::nodes::Node as NodeView;
@@ -90,10 +88,7 @@ impl World {
             error_text_in_body: scenario.error_text_in_body,
             now: Duration::ZERO,
             epoch,
-            cluster_name: scenario
-                .cluster_name
-                .clone()
-                .or((scenario.nodes.len() > 1).then(|| "cluster".to_owned())),
+            cluster_name: scenario.cluster_name.clone().or((scenario.nodes.len() > 1).then(|| "cluster".to_owned())),
             nodes: scenario.nodes.iter().map(Node::new).collect(),
             storages: BTreeMap::new(),
             volumes: Volumes::default(),
@@ -104,11 +99,7 @@ impl World {
             queue: Queue::default(),
             locks: Locks::default(),
             access: Access::new(scenario),
-            pools: scenario
-                .pools
-                .iter()
-                .map(|pool| (pool.clone(), BTreeSet::new()))
-                .collect(),
+            pools: scenario.pools.iter().map(|pool| (pool.clone(), BTreeSet::new())).collect(),
             bridges: scenario.bridges.iter().cloned().collect(),
             faults: Faults::default(),
             clone_bytes_per_second: (scenario.clone_mib_per_second << 20).max(1),
@@ -177,12 +168,7 @@ impl World {
         let next_round = STATISTICS * (self.now.as_secs() / STATISTICS.as_secs() + 1) as u32;
         for vmid in std::mem::take(&mut self.dirty) {
             let report = self.guests.get(&vmid).map(Report::of);
-            if self
-                .reports
-                .entry(vmid)
-                .or_default()
-                .change(self.now, next_round, report)
-            {
+            if self.reports.entry(vmid).or_default().change(self.now, next_round, report) {
                 self.look_at(next_round);
             }
         }
@@ -192,13 +178,14 @@ impl World {
         }
     }
 
+    /// Whether the last statistics of a node are young enough to be shown.
+    pub fn has_statistics(&self, node: &Node) -> bool {
+        self.down_since(node).is_none_or(|since| self.now.saturating_sub(since) <= STATISTICS_KEPT)
+    }
+
     /// What the lists show of a guest now, if its node's statistics are young enough.
     pub fn report(&self, guest: &Guest) -> Option<&Report> {
-        let age = self
-            .node(&guest.node)
-            .and_then(|node| self.down_since(node))
-            .map(|since| self.now - since);
-        if age.is_some_and(|age| age > STATISTICS_KEPT) {
+        if self.node(&guest.node).is_some_and(|node| !self.has_statistics(node)) {
             return None;
         }
         self.reports.get(&guest.vmid)?.at(self.now)
@@ -206,9 +193,7 @@ impl World {
 
     pub fn new_uuid(&mut self) -> String {
         let bits = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
-        uuid::Builder::from_random_bytes(bits.to_be_bytes())
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
     }
 
     pub fn new_mac(&mut self) -> String {

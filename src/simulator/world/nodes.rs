@@ -42,17 +42,12 @@ impl World {
         if !node.online {
             return Some(NodeTrouble::NoRoute);
         }
-        self.faults
-            .node_trouble(&node.name)
-            .map(|(trouble, _)| trouble)
+        self.faults.node_trouble(&node.name).map(|(trouble, _)| trouble)
     }
 
     /// Whether the rest of the cluster sees the node: a node whose API daemon alone is down is still a member.
     pub fn is_member(&self, node: &Node) -> bool {
-        !matches!(
-            self.trouble(node),
-            Some(NodeTrouble::NoRoute | NodeTrouble::TimedOut)
-        )
+        !matches!(self.trouble(node), Some(NodeTrouble::NoRoute | NodeTrouble::TimedOut))
     }
 
     pub fn down_since(&self, node: &Node) -> Option<Duration> {
@@ -70,40 +65,26 @@ impl World {
         if self.faults.quorum_lost() {
             return false;
         }
-        let members = self
-            .nodes
-            .iter()
-            .filter(|node| self.is_member(node))
-            .count();
+        let members = self.nodes.iter().filter(|node| self.is_member(node)).count();
         members * 2 > self.nodes.len()
     }
 
     /// The node that a request to the cluster's common address reaches: the first that answers.
     pub fn entry_node(&self) -> Option<&Node> {
         self.nodes.iter().find(|node| {
-            !matches!(
-                self.trouble(node),
-                Some(NodeTrouble::NoRoute | NodeTrouble::TimedOut | NodeTrouble::Refused)
-            )
+            !matches!(self.trouble(node), Some(NodeTrouble::NoRoute | NodeTrouble::TimedOut | NodeTrouble::Refused))
         })
     }
 
     /// Memory in use on a node: the host's own and what its guests have touched.
     pub fn memory_used(&self, node: &Node) -> u64 {
-        let guests: u64 = self
-            .guests
-            .values()
-            .filter(|guest| guest.node == node.name)
-            .map(Guest::touched_memory)
-            .sum();
+        let guests: u64 = self.guests.values().filter(|guest| guest.node == node.name).map(Guest::touched_memory).sum();
         (node.base_memory + guests).min(node.memory)
     }
 
     /// The error of a write to the cluster's file system without quorum.
     pub fn no_quorum_write(&mut self, node: &str, vmid: u32) -> String {
         let pid = self.new_pid() % 30_000;
-        format!(
-            "unable to open file '/etc/pve/nodes/{node}/qemu-server/{vmid}.conf.tmp.{pid}' - Permission denied"
-        )
+        format!("unable to open file '/etc/pve/nodes/{node}/qemu-server/{vmid}.conf.tmp.{pid}' - Permission denied")
     }
 }

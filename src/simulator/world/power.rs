@@ -79,10 +79,7 @@ enum Stage {
 
 impl PowerRequest {
     pub fn work(self) -> Box<dyn Work> {
-        Box::new(PowerWork {
-            request: self,
-            stage: Stage::Lock,
-        })
+        Box::new(PowerWork { request: self, stage: Stage::Lock })
     }
 }
 
@@ -115,16 +112,12 @@ impl World {
 
 impl Work for PowerWork {
     fn step(&mut self, world: &mut World, task: TaskKey) -> Next {
-        let PowerRequest {
-            node, vmid, power, ..
-        } = &self.request;
+        let PowerRequest { node, vmid, power, .. } = &self.request;
         let (vmid, power) = (*vmid, *power);
         match self.stage {
             Stage::Lock => {
                 for upid in std::mem::take(&mut self.request.overruled) {
-                    world
-                        .tasks
-                        .log(task, format!("overruled qmshutdown tasks: {upid}"));
+                    world.tasks.log(task, format!("overruled qmshutdown tasks: {upid}"));
                 }
                 self.stage = Stage::Begin;
                 Next::lock(vmid)
@@ -154,9 +147,7 @@ impl Work for PowerWork {
                 Next::Done(Ok(()))
             }
             Stage::Deaf if self.request.force_stop => {
-                world
-                    .tasks
-                    .log(task, "VM still running - terminating now with SIGTERM");
+                world.tasks.log(task, "VM still running - terminating now with SIGTERM");
                 world.power_off(vmid);
                 Next::Done(Ok(()))
             }
@@ -178,61 +169,44 @@ impl PowerWork {
             return Next::fail(format!("VM {vmid} already running"));
         }
         let config = guest.with_pending();
-        if config
-            .drives()
-            .iter()
-            .any(|(_, drive)| drive.is_cloud_init())
-        {
+        if config.drives().iter().any(|(_, drive)| drive.is_cloud_init()) {
             world.tasks.log(task, "generating cloud-init ISO");
         }
         if let Some(error) = world.faults.start_failure(&guest.node, vmid) {
             return Next::fail(error);
         }
-        for (_, drive) in config
-            .drives()
-            .iter()
-            .filter(|(_, drive)| !drive.is_cdrom())
-        {
-            let missing = world
-                .volume_by_id(&guest.node, &drive.file)
-                .is_some_and(|key| world.volumes.get(&key).is_none());
+        for (_, drive) in config.drives().iter().filter(|(_, drive)| !drive.is_cdrom()) {
+            let missing =
+                world.volume_by_id(&guest.node, &drive.file).is_some_and(|key| world.volumes.get(&key).is_none());
             if missing {
                 return Next::fail(format!("volume '{}' does not exist", drive.file));
             }
         }
         let qemu_fails = "start failed: QEMU exited with code 1";
-        let bridges = config
-            .nics()
-            .into_iter()
-            .filter_map(|(_, _, bridge)| bridge);
-        if let Some(bridge) = bridges
-            .into_iter()
-            .find(|bridge| !world.bridges.contains(bridge))
-        {
+        let bridges = config.nics().into_iter().filter_map(|(_, _, bridge)| bridge);
+        if let Some(bridge) = bridges.into_iter().find(|bridge| !world.bridges.contains(bridge)) {
             if world.is_v9() {
                 return Next::fail(format!("bridge '{bridge}' does not exist"));
             }
-            world
-                .tasks
-                .log(task, format!("bridge '{bridge}' does not exist"));
+            let script = "/usr/libexec/qemu-server/pve-bridge";
+            world.tasks.log(task, format!("bridge '{bridge}' does not exist"));
             world.tasks.log(
                 task,
-                format!("kvm: -netdev type=tap,id=net0,ifname=tap{vmid}i0: network script failed with status 512"),
+                format!(
+                    "kvm: -netdev type=tap,id=net0,ifname=tap{vmid}i0,script={script},downscript={script}down: \
+                     network script {script} failed with status 512"
+                ),
             );
             return Next::fail(qemu_fails);
         }
-        let Some((memory, cpus)) = world.node(&guest.node).map(|node| (node.memory, node.cpus))
-        else {
+        let Some((memory, cpus)) = world.node(&guest.node).map(|node| (node.memory, node.cpus)) else {
             return Next::fail(no_such_config(vmid, &guest.node));
         };
         if config.cpus() > u64::from(cpus) {
             return Next::fail(format!("MAX {cpus} vcpus allowed per VM on this node"));
         }
         if config.memory() > memory {
-            world.tasks.log(
-                task,
-                "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory",
-            );
+            world.tasks.log(task, "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory");
             return Next::fail(qemu_fails);
         }
         self.stage = Stage::Starting;
@@ -275,10 +249,7 @@ impl PowerWork {
             }
             Power::Suspend | Power::Resume | Power::Reset | Power::Start => {
                 let (power, now, boot) = (self.request.power, world.now, world.boot_time);
-                if let Some(running) = world
-                    .guest_mut(vmid)
-                    .and_then(|guest| guest.running.as_mut())
-                {
+                if let Some(running) = world.guest_mut(vmid).and_then(|guest| guest.running.as_mut()) {
                     match power {
                         Power::Suspend => running.paused = true,
                         Power::Resume => running.paused = false,

@@ -31,11 +31,7 @@ struct ResizeWork {
 
 impl ResizeRequest {
     pub fn work(self) -> Box<dyn Work> {
-        Box::new(ResizeWork {
-            request: self,
-            locked: false,
-            waited: false,
-        })
+        Box::new(ResizeWork { request: self, locked: false, waited: false })
     }
 }
 
@@ -55,22 +51,10 @@ impl Work for ResizeWork {
 
 impl ResizeWork {
     fn resize(&self, world: &mut World, task: TaskKey) -> Result<(), String> {
-        let ResizeRequest {
-            node,
-            vmid,
-            disk,
-            size,
-            digest,
-            skiplock,
-        } = &self.request;
+        let ResizeRequest { node, vmid, disk, size, digest, skiplock } = &self.request;
         let vmid = *vmid;
-        let guest = world
-            .guest_on(node, vmid)
-            .ok_or_else(|| no_such_config(vmid, node))?;
-        if digest
-            .as_ref()
-            .is_some_and(|digest| *digest != guest.digest())
-        {
+        let guest = world.guest_on(node, vmid).ok_or_else(|| no_such_config(vmid, node))?;
+        if digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
             return Err("checksum mismatch (file change by other user?)".into());
         }
         if let Some(lock) = guest.config.lock().filter(|_| !skiplock) {
@@ -87,14 +71,9 @@ impl ResizeWork {
         }
         let running = guest.running.is_some();
         let template = guest.config.is_template();
-        let key = world
-            .volume_by_id(node, &drive.file)
-            .ok_or_else(|| format!("disk '{disk}' does not exist"))?;
-        let volume = world
-            .volumes
-            .get(&key)
-            .cloned()
-            .ok_or_else(|| format!("volume '{}' does not exist", drive.file))?;
+        let key = world.volume_by_id(node, &drive.file).ok_or_else(|| format!("disk '{disk}' does not exist"))?;
+        let volume =
+            world.volumes.get(&key).cloned().ok_or_else(|| format!("volume '{}' does not exist", drive.file))?;
         let wanted = match size.strip_prefix('+') {
             Some(more) => volume.size.saturating_add(parse_size(more).unwrap_or(0)),
             None => parse_size(size).unwrap_or(0),
@@ -104,47 +83,28 @@ impl ResizeWork {
         }
         if wanted > volume.size {
             let storage = world.storages.get(&key.storage);
-            let path = storage
-                .map(|found| found.path_of(&key.name))
-                .unwrap_or_default();
+            let path = storage.map(|found| found.path_of(&key.name)).unwrap_or_default();
             let kind = storage.map(|found| found.spec.kind);
-            let preallocation = if world.is_v9() {
-                "'--preallocation=metadata' "
-            } else {
-                ""
-            };
+            let preallocation = if world.is_v9() { "'--preallocation=metadata' " } else { "" };
             let failed = format!(
                 "command '/usr/bin/qemu-img resize {preallocation}-f {} {path} {wanted}' failed: exit code 1",
                 volume.format
             );
             if template && volume.format == "qcow2" {
                 let line = format!("Could not open '{path}'");
-                world.tasks.log(
-                    task,
-                    format!("qemu-img: {line}: {line}: Operation not permitted"),
-                );
+                world.tasks.log(task, format!("qemu-img: {line}: {line}: Operation not permitted"));
                 return Err(failed);
             }
             if wanted > LARGEST {
-                world.tasks.log(
-                    task,
-                    "qemu-img: Failed to grow the L1 table: File too large",
-                );
+                world.tasks.log(task, "qemu-img: Failed to grow the L1 table: File too large");
                 return Err(failed);
             }
             let (used, total) = world.space(&key.storage, node);
             let thick = kind == Some(StorageKind::Lvm);
             if thick && total.saturating_sub(used) < wanted - volume.size {
-                return Err(format!(
-                    "command '/sbin/lvextend -L {}k {path}' failed: exit code 5",
-                    wanted >> 10
-                ));
+                return Err(format!("command '/sbin/lvextend -L {}k {path}' failed: exit code 5", wanted >> 10));
             }
-            let space = if thick {
-                volume.used + (wanted - volume.size)
-            } else {
-                volume.used
-            };
+            let space = if thick { volume.used + (wanted - volume.size) } else { volume.used };
             world.volumes.resize(&key, wanted, space);
             if !running {
                 world.tasks.log(task, "Image resized.");

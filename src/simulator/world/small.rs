@@ -24,9 +24,7 @@ pub(crate) fn with_new_identity(world: &mut World, key: &str, value: &str) -> St
         let others = value.split(',').filter(|part| !part.starts_with("uuid="));
         return others.fold(format!("uuid={uuid}"), |text, part| text + "," + part);
     }
-    let is_nic = key
-        .strip_prefix("net")
-        .is_some_and(|index| index.parse::<u32>().is_ok());
+    let is_nic = key.strip_prefix("net").is_some_and(|index| index.parse::<u32>().is_ok());
     if !is_nic {
         return value.to_owned();
     }
@@ -66,11 +64,7 @@ impl World {
         if matches!(task.kind.as_str(), "qmclone" | "qmdestroy") {
             return false;
         }
-        let (kind, node, vmid) = (
-            task.kind.clone(),
-            task.node.clone(),
-            task.id.parse().unwrap_or(0),
-        );
+        let (kind, node, vmid) = (task.kind.clone(), task.node.clone(), task.id.parse().unwrap_or(0));
         self.faults.killed(&kind, &node, vmid)
     }
 
@@ -111,9 +105,7 @@ impl Work for TemplateWork {
 
 impl TemplateWork {
     fn convert(&self, world: &mut World) -> Result<(), String> {
-        let guest = world
-            .guest_on(&self.node, self.vmid)
-            .ok_or_else(|| no_such_config(self.vmid, &self.node))?;
+        let guest = world.guest_on(&self.node, self.vmid).ok_or_else(|| no_such_config(self.vmid, &self.node))?;
         if let Some(lock) = guest.config.lock() {
             return Err(format!("VM is locked ({lock})"));
         }
@@ -128,15 +120,8 @@ impl TemplateWork {
             let Some(volume) = world.volumes.remove(&old) else {
                 continue;
             };
-            let renamed = old.name.replacen(
-                &format!("vm-{}-", self.vmid),
-                &format!("base-{}-", self.vmid),
-                1,
-            );
-            let new = VolumeKey {
-                name: renamed,
-                ..old
-            };
+            let renamed = old.name.replacen(&format!("vm-{}-", self.vmid), &format!("base-{}-", self.vmid), 1);
+            let new = VolumeKey { name: renamed, ..old };
             drive.file = format!("{}:{}", new.storage, new.name);
             world.volumes.insert(new, volume);
             config.set(&key, drive.text());

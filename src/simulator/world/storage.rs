@@ -21,18 +21,11 @@ impl Storage {
 
     /// Whether volumes are files under a mount point, with formats.
     pub fn is_files(&self) -> bool {
-        matches!(
-            self.spec.kind,
-            StorageKind::Dir | StorageKind::Nfs | StorageKind::Cifs
-        )
+        matches!(self.spec.kind, StorageKind::Dir | StorageKind::Nfs | StorageKind::Cifs)
     }
 
     pub fn shared(&self) -> bool {
-        self.spec.shared
-            || matches!(
-                self.spec.kind,
-                StorageKind::Nfs | StorageKind::Cifs | StorageKind::Rbd
-            )
+        self.spec.shared || matches!(self.spec.kind, StorageKind::Nfs | StorageKind::Cifs | StorageKind::Rbd)
     }
 
     pub fn plugin(&self) -> &'static str {
@@ -74,11 +67,7 @@ impl Storage {
 
     /// The format a volume gets: files have the one asked for, devices are raw.
     pub fn format(&self, wanted: Option<&str>) -> String {
-        if self.is_files() {
-            wanted.unwrap_or("raw").to_owned()
-        } else {
-            "raw".to_owned()
-        }
+        if self.is_files() { wanted.unwrap_or("raw").to_owned() } else { "raw".to_owned() }
     }
 
     pub fn supports_linked_clones(&self, format: &str) -> bool {
@@ -122,10 +111,7 @@ pub(crate) struct Volumes {
 impl Volumes {
     pub fn insert(&mut self, key: VolumeKey, volume: Volume) {
         self.remove(&key);
-        *self
-            .used
-            .entry((key.storage.clone(), key.host.clone()))
-            .or_default() += volume.used;
+        *self.used.entry((key.storage.clone(), key.host.clone())).or_default() += volume.used;
         self.all.insert(key, volume);
     }
 
@@ -142,10 +128,7 @@ impl Volumes {
     }
 
     pub fn used(&self, storage: &str, host: Option<&str>) -> u64 {
-        self.used
-            .get(&(storage.to_owned(), host.map(str::to_owned)))
-            .copied()
-            .unwrap_or(0)
+        self.used.get(&(storage.to_owned(), host.map(str::to_owned))).copied().unwrap_or(0)
     }
 
     /// Sets size and space taken.
@@ -162,20 +145,10 @@ impl Volumes {
     }
 
     /// The volumes of one storage as one node sees it.
-    pub fn on<'a>(
-        &'a self,
-        storage: &str,
-        host: Option<&str>,
-    ) -> impl Iterator<Item = (&'a VolumeKey, &'a Volume)> {
-        let from = VolumeKey {
-            storage: storage.into(),
-            host: host.map(str::to_owned),
-            name: String::new(),
-        };
+    pub fn on<'a>(&'a self, storage: &str, host: Option<&str>) -> impl Iterator<Item = (&'a VolumeKey, &'a Volume)> {
+        let from = VolumeKey { storage: storage.into(), host: host.map(str::to_owned), name: String::new() };
         let (storage, host) = (from.storage.clone(), from.host.clone());
-        self.all
-            .range(from..)
-            .take_while(move |(key, _)| key.storage == storage && key.host == host)
+        self.all.range(from..).take_while(move |(key, _)| key.storage == storage && key.host == host)
     }
 }
 
@@ -183,11 +156,7 @@ impl World {
     /// The key of a volume as that node sees it.
     pub fn volume_key(&self, storage: &str, node: &str, name: &str) -> VolumeKey {
         let shared = self.storages.get(storage).is_some_and(Storage::shared);
-        VolumeKey {
-            storage: storage.into(),
-            host: (!shared).then(|| node.to_owned()),
-            name: name.into(),
-        }
+        VolumeKey { storage: storage.into(), host: (!shared).then(|| node.to_owned()), name: name.into() }
     }
 
     /// The key of `storage:name`.
@@ -206,21 +175,11 @@ impl World {
         if self.faults.storage_full(storage, node) {
             return (total, total);
         }
-        (
-            (found.spec.used_gib << 30) + self.volumes.used(storage, host),
-            total,
-        )
+        ((found.spec.used_gib << 30) + self.volumes.used(storage, host), total)
     }
 
     /// A name for a new volume that no volume of that guest has on that storage, counting from 0.
-    pub fn new_disk_name(
-        &self,
-        storage: &str,
-        node: &str,
-        vmid: u32,
-        format: &str,
-        prefix: &str,
-    ) -> String {
+    pub fn new_disk_name(&self, storage: &str, node: &str, vmid: u32, format: &str, prefix: &str) -> String {
         let Some(found) = self.storages.get(storage) else {
             return String::new();
         };
@@ -236,12 +195,7 @@ impl World {
             })
             .collect();
         let index = (0..).find(|index| !taken.contains(index)).unwrap_or(0);
-        self.volume_name(
-            found,
-            vmid,
-            &format!("{prefix}-{vmid}-disk-{index}"),
-            format,
-        )
+        self.volume_name(found, vmid, &format!("{prefix}-{vmid}-disk-{index}"), format)
     }
 
     /// The name of the cloud-init volume of a guest.
@@ -253,11 +207,7 @@ impl World {
     }
 
     fn volume_name(&self, storage: &Storage, vmid: u32, stem: &str, format: &str) -> String {
-        if storage.is_files() {
-            format!("{vmid}/{stem}.{format}")
-        } else {
-            stem.to_owned()
-        }
+        if storage.is_files() { format!("{vmid}/{stem}.{format}") } else { stem.to_owned() }
     }
 
     /// What the making of a volume writes to the task log.
@@ -274,11 +224,7 @@ impl World {
         let v9 = self.is_v9();
         match (found.is_files(), format, backing) {
             (true, "qcow2", Some(base)) => {
-                let (cluster, extended) = if v9 {
-                    ("131072", "on preallocation=metadata")
-                } else {
-                    ("65536", "off")
-                };
+                let (cluster, extended) = if v9 { ("131072", "on preallocation=metadata") } else { ("65536", "off") };
                 Some(format!(
                     "Formatting '{path}', fmt=qcow2 cluster_size={cluster} extended_l2={extended} compression_type=zlib \
                      size={size} backing_file=../{base} backing_fmt=qcow2 lazy_refcounts=off refcount_bits=16"
@@ -288,14 +234,9 @@ impl World {
                 "Formatting '{path}', fmt=qcow2 cluster_size=65536 extended_l2=off preallocation=metadata \
                  compression_type=zlib size={size} lazy_refcounts=off refcount_bits=16"
             )),
-            (true, other, _) => Some(format!(
-                "Formatting '{path}', fmt={other} size={size} preallocation=off"
-            )),
+            (true, other, _) => Some(format!("Formatting '{path}', fmt={other} size={size} preallocation=off")),
             (false, _, _) if matches!(found.spec.kind, StorageKind::Lvm | StorageKind::LvmThin) => {
-                Some(format!(
-                    "  Logical volume \"{}\" created.",
-                    name.rsplit('/').next().unwrap_or(name)
-                ))
+                Some(format!("  Logical volume \"{}\" created.", name.rsplit('/').next().unwrap_or(name)))
             }
             (false, _, _) => None,
         }
@@ -304,16 +245,10 @@ impl World {
     /// Takes a volume away. Fails on one that is undeletable or that linked clones still need.
     pub fn free_volume(&mut self, key: &VolumeKey, vmid: u32) -> Result<(), String> {
         if self.faults.undeletable(vmid) {
-            return Err(format!(
-                "unable to remove volume '{}:{}' - Device or resource busy",
-                key.storage, key.name
-            ));
+            return Err(format!("unable to remove volume '{}:{}' - Device or resource busy", key.storage, key.name));
         }
         if self.linked_clone_of(key).is_some() {
-            return Err(format!(
-                "base volume '{}:{}' is still in use by linked cloned",
-                key.storage, key.name
-            ));
+            return Err(format!("base volume '{}:{}' is still in use by linked cloned", key.storage, key.name));
         }
         self.volumes.remove(key);
         Ok(())
