@@ -18,7 +18,8 @@ const ROLES: &[(&str, &str)] = &[
         "PVEVMAdmin",
         "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk \
          VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Console VM.Migrate VM.Monitor \
-         VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback VM.GuestAgent.Audit VM.GuestAgent.Unrestricted",
+         VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback VM.GuestAgent.Audit \
+         VM.GuestAgent.FileRead VM.GuestAgent.FileSystemMgmt VM.GuestAgent.FileWrite VM.GuestAgent.Unrestricted VM.Replicate",
     ),
     ("PVEVMUser", "VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console VM.PowerMgmt VM.GuestAgent.Audit"),
     ("PVEDatastoreAdmin", "Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"),
@@ -209,7 +210,7 @@ impl Access {
 
 fn exists(release: Release, privilege: &str) -> bool {
     match release {
-        Release::V8 => !privilege.starts_with("VM.GuestAgent."),
+        Release::V8 => !privilege.starts_with("VM.GuestAgent.") && privilege != "VM.Replicate",
         Release::V9 => privilege != "VM.Monitor",
     }
 }

@@ -75,7 +75,15 @@ fn guests(release: &str, name: &str, topic: &Value) -> Vec<GuestSpec> {
         }
         guests.insert(vmid, guest);
     }
-    let size = if release == "9.2" && !matches!(name, "00-basics" | "02-template" | "03-clone") { "2G" } else { "1G" };
+    if name == "17-extras" {
+        guests.clear();
+    }
+    let size =
+        if release == "9.2" && !matches!(name, "00-basics" | "02-template" | "03-clone" | "20-migrate-console-pool") {
+            "2G"
+        } else {
+            "1G"
+        };
     let mut add = |guest: GuestSpec| {
         guests.entry(guest.vmid.to_string()).or_insert(guest);
     };
@@ -190,6 +198,9 @@ fn scenario(release: &str, name: &str, topic: &Value) -> Scenario {
     let role = |name: &str, words: &[&str]| (name.to_owned(), words.iter().map(|&word| word.to_owned()).collect());
     scenario.roles.extend([role("Op", OPERATOR), role("Minimal", &[])]);
     scenario.acl = vec![AclSpec::new("/", "op@pve", "Op"), AclSpec::new("/vms/9000", "low@pve", "PVEAuditor")];
+    if name == "20-migrate-console-pool" {
+        scenario.acl.push(AclSpec::new("/", "op@pve", "PVEVMAdmin"));
+    }
     scenario.vms = guests(release, name, topic);
     scenario
 }
@@ -281,6 +292,10 @@ impl Lab {
             }
             ("09-power", 104) => simulator.set_option(101, "memory", Some("192")).unwrap(),
             ("14-permissions-minimal", _) => self.grant(number),
+            ("17-extras", 34) => simulator.set_running(180, false).unwrap(),
+            ("20-migrate-console-pool", 5) => simulator.move_vm(750, "pve2").unwrap(),
+            ("20-migrate-console-pool", 7) => simulator.advance(Duration::from_secs(10)),
+            ("20-migrate-console-pool", 20) if self.release == "9.2" => simulator.advance(Duration::from_secs(10)),
             ("16-node-down-quorum", 0) => {
                 fault(Effect::NodeDown { trouble: NodeTrouble::DaemonDown });
                 if self.release == "9.2" {
@@ -331,8 +346,44 @@ impl Lab {
         }
     }
 
+    /// Clones that were made without being recorded, or beside what was.
+    async fn clone_beside(&mut self, newid: &str, more: &str, recorded: &[(usize, usize)], topic: &Value) {
+        let mut ours = Vec::new();
+        let url = format!("{}/api2/json/nodes/pve1/qemu/9000/clone", self.servers["pve1"].url());
+        for _ in recorded {
+            let request = self.clients["pve1"].post(&url).header("Authorization", "PVEAPIToken=op@pve!full=s");
+            let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+            let text = request.body(format!("newid={newid}{more}")).send().await.unwrap().text().await.unwrap();
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            ours.push(answer["data"].as_str().unwrap().to_owned());
+        }
+        self.simulator.finish_tasks();
+        for (number, index) in recorded {
+            let request = topic["exchanges"][*number]["request"].as_str().unwrap();
+            let found = self.upid.find(request).unwrap().as_str();
+            let upid = percent_encoding::percent_decode_str(found).decode_utf8().unwrap().into_owned();
+            self.mapped.insert(upid, ours[*index].clone());
+        }
+    }
+
+    async fn prepare(&mut self, number: usize, topic: &Value) {
+        match (self.topic.as_str(), number) {
+            ("17-extras", 0) => self.clone_beside("180", "&full=1&storage=data2&name=extra", &[(0, 0)], topic).await,
+            ("17-extras", 53) => {
+                // Of two clones to one id the first to get the lock wins; which one that is differs.
+                let first_wins = topic["exchanges"][53]["body"]["data"]["exitstatus"] == "OK";
+                let pairs = if first_wins { [(53, 0), (55, 1)] } else { [(53, 1), (55, 0)] };
+                let name = topic["exchanges"][57]["body"]["data"]["name"].as_str().unwrap();
+                self.clone_beside("181", &format!("&name={name}"), &pairs, topic).await;
+            }
+            _ => {}
+        }
+    }
+
     /// Sends a recorded request and compares the answer.
-    pub async fn replay(&mut self, number: usize, exchange: &Value) -> Result<(), String> {
+    pub async fn replay(&mut self, number: usize, topic: &Value) -> Result<(), String> {
+        let exchange = &topic["exchanges"][number];
+        self.prepare(number, topic).await;
         self.intervene(number);
         self.simulator.advance(Duration::from_millis(30));
         let target = exchange.get("target").and_then(Value::as_str);
@@ -344,7 +395,11 @@ impl Lab {
         }
         let who = exchange["as_user"].as_str().unwrap();
         let node = if who.contains("asked at pve2") { "pve2" } else { "pve1" };
-        let url = format!("{}{path}", self.servers[node].url());
+        let mut url = format!("{}{path}", self.servers[node].url());
+        let in_query = matches!(method, "GET" | "DELETE") && target.is_none() && exchange["content_type"].is_null();
+        if in_query && exchange["params"].is_object() {
+            url = format!("{url}?{}", self.form(&exchange["params"]));
+        }
         let mut request = self.clients[node].request(Method::from_bytes(method.as_bytes()).unwrap(), url);
         request = self.authorize(request, who, exchange["note"].as_str().unwrap_or_default(), method).await;
         let kind = exchange.get("content_type").and_then(Value::as_str);
