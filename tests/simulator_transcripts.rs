@@ -10,6 +10,8 @@
 mod compare;
 #[path = "simulator_transcripts/lab.rs"]
 mod lab;
+#[path = "simulator_transcripts/setup.rs"]
+mod setup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
