@@ -66,6 +66,11 @@ impl Scenario {
         }
     }
 
+    /// What a scenario file starts from.
+    pub(super) fn blank() -> Self {
+        Self::empty(&[])
+    }
+
     /// The old system's story: `sv1` to `sv5` in one cluster, with local storage, where `sv1` is small,
     /// `sv3` is down and `sv4` has no template.
     pub fn demo() -> Self {

@@ -35,8 +35,11 @@ impl std::str::FromStr for Release {
 }
 
 /// A whole cluster at its start.
+///
+/// In YAML every field may be left out; users, a token and their rights are then those of
+/// [`Scenario::empty`], and there is nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default = "Scenario::blank", deny_unknown_fields)]
 pub struct Scenario {
     /// Which Proxmox VE release answers.
     pub release: Release,
