@@ -243,8 +243,7 @@ async fn a_wrong_token_is_refused_after_three_seconds_of_the_simulators_time() {
 
 #[tokio::test]
 async fn older_releases_have_the_text_of_an_error_in_the_reason_phrase_alone() {
-    let mut scenario = Scenario::default();
-    scenario.error_text_in_body = false;
+    let scenario = Scenario { error_text_in_body: false, ..Scenario::default() };
     let lab = Lab::of(scenario, Auto::WhenWaiting).await;
     let response = lab.send(Method::GET, "/nodes/pve1/qemu/777/config", &[]).await.unwrap();
     let reason = response.extensions().get::<hyper::ext::ReasonPhrase>().unwrap().as_bytes().to_vec();
