@@ -10,6 +10,8 @@
 mod compare;
 #[path = "simulator_transcripts/lab.rs"]
 mod lab;
+#[path = "simulator_transcripts/setup.rs"]
+mod setup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,7 +61,7 @@ async fn the_simulator_answers_as_the_recorded_daemons_did() {
                     continue;
                 }
                 here += 1;
-                let result = lab.replay(number, exchange).await;
+                let result = lab.replay(number, &topic).await;
                 let place = (release.to_owned(), name.clone(), number);
                 let request = exchange["request"].as_str().unwrap().replace("/api2/json", "");
                 match (result, left_out.remove(&place)) {

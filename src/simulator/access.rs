@@ -18,7 +18,8 @@ const ROLES: &[(&str, &str)] = &[
         "PVEVMAdmin",
         "VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk \
          VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Console VM.Migrate VM.Monitor \
-         VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback VM.GuestAgent.Audit VM.GuestAgent.Unrestricted",
+         VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback VM.GuestAgent.Audit \
+         VM.GuestAgent.FileRead VM.GuestAgent.FileSystemMgmt VM.GuestAgent.FileWrite VM.GuestAgent.Unrestricted VM.Replicate",
     ),
     ("PVEVMUser", "VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console VM.PowerMgmt VM.GuestAgent.Audit"),
     ("PVEDatastoreAdmin", "Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"),
@@ -26,6 +27,9 @@ const ROLES: &[(&str, &str)] = &[
     ("PVESDNUser", "SDN.Audit SDN.Use"),
     ("PVEPoolAdmin", "Pool.Allocate Pool.Audit"),
 ];
+
+/// Privileges that none of the roles here has.
+const ROOT_ONLY: &[&str] = &["Permissions.Modify", "Sys.Modify", "Sys.PowerMgmt", "User.Modify"];
 
 /// The paths that `/access/permissions` lists for everyone, beside those of the access control list.
 const COMMON_PATHS: &[&str] = &["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
@@ -159,45 +163,40 @@ impl Access {
 
     /// The rights of a user or token on a path.
     pub fn privileges(&self, owner: &Owner, path: &str) -> BTreeSet<String> {
-        if owner.user == "root@pam" && owner.token.is_none() {
-            return self.all_privileges();
-        }
-        let of_user = if owner.user == "root@pam" { self.all_privileges() } else { self.roles_on(&owner.user, path) };
-        let full = owner.full();
-        match self.tokens.get(&full).filter(|token| token.privsep) {
-            Some(_) => self.roles_on(&full, path).intersection(&of_user).cloned().collect(),
-            None => of_user,
-        }
+        let all = self.roles.values().flatten().map(String::as_str).chain(ROOT_ONLY.iter().copied());
+        let mut all: BTreeSet<String> = all.map(str::to_owned).collect();
+        all.retain(|privilege| self.has(owner, path, privilege));
+        all
     }
 
+    /// Whether a user or token has a right on a path.
     pub fn has(&self, owner: &Owner, path: &str, privilege: &str) -> bool {
-        self.privileges(owner, path).contains(privilege)
+        let user_may = owner.user == "root@pam" || self.role_gives(&owner.user, path, privilege);
+        if owner.token.is_none() || !user_may {
+            return user_may;
+        }
+        let full = owner.full();
+        let separated = self.tokens.get(&full).is_some_and(|token| token.privsep);
+        !separated || self.role_gives(&full, path, privilege)
     }
 
-    fn all_privileges(&self) -> BTreeSet<String> {
-        let more = ["Sys.Modify", "Sys.PowerMgmt", "Permissions.Modify", "User.Modify", "Pool.Allocate"];
-        self.roles.values().flatten().cloned().chain(more.map(str::to_owned)).collect()
-    }
-
-    /// The entries of the deepest path that has some count; those above it do not.
-    fn roles_on(&self, who: &str, path: &str) -> BTreeSet<String> {
-        let mut deepest = 0;
-        let mut found: Vec<&AclSpec> = Vec::new();
+    /// Of the entries for somebody those of the deepest path count; those above it do not.
+    fn role_gives(&self, who: &str, path: &str, privilege: &str) -> bool {
+        let (mut deepest, mut gives) = (0, false);
         for line in self.acl.iter().filter(|line| line.who == who) {
             let above = line.path == "/" || path.strip_prefix(&line.path).is_some_and(|rest| rest.starts_with('/'));
             if line.path != path && !(above && line.propagate) {
                 continue;
             }
             let depth = if line.path == "/" { 0 } else { line.path.matches('/').count() };
-            if depth > deepest {
-                found.clear();
-                deepest = depth;
+            if depth < deepest {
+                continue;
             }
-            if depth == deepest {
-                found.push(line);
-            }
+            let here = self.roles.get(&line.role).is_some_and(|role| role.contains(privilege));
+            gives = here || (depth == deepest && gives);
+            deepest = depth;
         }
-        found.iter().filter_map(|line| self.roles.get(&line.role)).flatten().cloned().collect()
+        gives
     }
 
     /// The paths that `/access/permissions` shows.
@@ -209,7 +208,7 @@ impl Access {
 
 fn exists(release: Release, privilege: &str) -> bool {
     match release {
-        Release::V8 => !privilege.starts_with("VM.GuestAgent."),
+        Release::V8 => !privilege.starts_with("VM.GuestAgent.") && privilege != "VM.Replicate",
         Release::V9 => privilege != "VM.Monitor",
     }
 }

@@ -11,11 +11,9 @@ use super::Error;
 use super::api::{self, ApiRequest, ApiResponse, Body, Outcome};
 use super::clock::{Auto, Clock};
 use super::faults::{Effect, Fault, NodeTrouble, RequestFate};
-use super::scenario::{AclSpec, GuestSpec, Scenario};
+use super::scenario::{Release, Scenario};
 use super::view::{RequestRecord, TaskView, VmView, VolumeView};
 use super::world::World;
-use super::world::config::Config;
-use super::world::guest::Guest;
 
 /// How many requests the log keeps.
 const LOGGED: usize = 10_000;
@@ -30,13 +28,14 @@ pub struct Simulator {
 }
 
 struct Shared {
+    release: Release,
     clock: Clock,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
 }
 
-struct State {
-    world: World,
+pub(super) struct State {
+    pub(super) world: World,
     requests: VecDeque<RequestRecord>,
     counts: BTreeMap<String, u64>,
     next_request: u64,
@@ -57,11 +56,18 @@ impl Simulator {
             counts: BTreeMap::new(),
             next_request: 1,
         };
-        Self { shared: Arc::new(Shared { clock, state: Mutex::new(state), changed: watch::Sender::new(0) }) }
+        Self {
+            shared: Arc::new(Shared {
+                release: scenario.release,
+                clock,
+                state: Mutex::new(state),
+                changed: watch::Sender::new(0),
+            }),
+        }
     }
 
     /// Does something with the world at the present moment, and tells everybody when it changed.
-    fn with<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.state.lock();
         state.world.advance(self.shared.clock.now());
         let result = action(&mut state);
@@ -317,160 +323,9 @@ impl Simulator {
         })
     }
 
-    /// Adds a guest as if it had always been there.
-    pub fn add_vm(&self, spec: &GuestSpec) {
-        self.with(|state| state.world.add_guest(spec, false));
-    }
-
-    /// Gives a right.
-    pub fn grant(&self, line: AclSpec) {
-        self.with(|state| state.world.access.grant(line));
-    }
-
-    /// Defines a role anew.
-    pub fn set_role(&self, name: &str, privileges: &[&str]) {
-        self.with(|state| state.world.access.set_role(name, privileges));
-    }
-
-    fn edit(&self, vmid: u32, action: impl FnOnce(&mut World, &Guest)) -> Result<(), Error> {
-        self.with(|state| {
-            let guest = state.world.guest(vmid).cloned().ok_or(Error::NoSuchVm(vmid))?;
-            action(&mut state.world, &guest);
-            Ok(())
-        })
-    }
-
-    /// Sets or removes an option of a configuration, as somebody with an editor does it: no lock counts.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn set_option(&self, vmid: u32, key: &str, value: Option<&str>) -> Result<(), Error> {
-        self.edit(vmid, |world, _| {
-            if let Some(guest) = world.guest_mut(vmid) {
-                match value {
-                    Some(value) => guest.config.set(key, value),
-                    None => {
-                        guest.config.remove(key);
-                    }
-                }
-            }
-        })
-    }
-
-    /// Edits the notes of a guest.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn edit_description(&self, vmid: u32, text: &str) -> Result<(), Error> {
-        self.set_option(vmid, "description", Some(text))
-    }
-
-    /// `qm unlock`.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn unlock(&self, vmid: u32) -> Result<(), Error> {
-        self.set_option(vmid, "lock", None)
-    }
-
-    /// Starts or stops a guest, with no task and at once.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn set_running(&self, vmid: u32, running: bool) -> Result<(), Error> {
-        self.edit(vmid, |world, _| if running { world.power_on(vmid) } else { world.power_off(vmid) })
-    }
-
-    /// Moves a guest to another node, with no task and at once.
-    ///
-    /// # Errors
-    /// When there is no such guest or node.
-    pub fn move_vm(&self, vmid: u32, node: &str) -> Result<(), Error> {
-        if !self.nodes().iter().any(|name| name == node) {
-            return Err(Error::NoSuchNode(node.into()));
-        }
-        self.edit(vmid, |world, _| world.move_guest(vmid, node))
-    }
-
-    /// Removes a guest's configuration and its volumes, with no task and at once.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn remove_vm(&self, vmid: u32) -> Result<(), Error> {
-        self.edit(vmid, |world, _| {
-            let keys: Vec<_> =
-                world.volumes.iter().filter(|(_, volume)| volume.vmid == vmid).map(|(key, _)| key.clone()).collect();
-            for key in keys {
-                world.volumes.remove(&key);
-            }
-            world.remove_guest(vmid);
-            world.drop_from_pools(vmid);
-        })
-    }
-
-    /// Removes the file of a volume, as somebody with a shell does it. Tells how many there were.
-    pub fn remove_volume(&self, volid: &str) -> usize {
-        self.with(|state| {
-            let keys: Vec<_> = state
-                .world
-                .volumes
-                .iter()
-                .filter(|(key, _)| format!("{}:{}", key.storage, key.name) == volid)
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in &keys {
-                state.world.volumes.remove(key);
-            }
-            keys.len()
-        })
-    }
-
-    /// A copy made by hand: description and tags are those of the original, the SMBIOS UUID is new.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn copy_vm(&self, vmid: u32, newid: u32) -> Result<(), Error> {
-        self.edit(vmid, |world, guest| world.copy_guest(guest, newid, false))
-    }
-
-    /// A backup restored under another id: everything is as in the original, the SMBIOS UUID too.
-    ///
-    /// # Errors
-    /// When there is no such guest.
-    pub fn restore_copy(&self, vmid: u32, newid: u32) -> Result<(), Error> {
-        self.edit(vmid, |world, guest| world.copy_guest(guest, newid, true))
-    }
-}
-
-impl World {
-    fn copy_guest(&mut self, original: &Guest, newid: u32, keep_identity: bool) {
-        let mut config = Config::default();
-        for (key, value) in original.config.iter().filter(|(key, _)| !matches!(*key, "lock" | "template")) {
-            let value =
-                if keep_identity { value.to_owned() } else { super::world::with_new_identity(self, key, value) };
-            config.set(key, value);
-        }
-        for (key, mut drive) in config.drives() {
-            let Some(old) = self.volume_by_id(&original.node, &drive.file) else {
-                continue;
-            };
-            let Some(mut volume) = self.volumes.get(&old).cloned() else {
-                continue;
-            };
-            let name = if drive.is_cloud_init() {
-                self.cloud_init_name(&old.storage, newid, &volume.format)
-            } else {
-                self.new_disk_name(&old.storage, &original.node, newid, &volume.format, "vm")
-            };
-            volume.vmid = newid;
-            volume.base = None;
-            drive.file = format!("{}:{name}", old.storage);
-            self.volumes.insert(super::world::storage::VolumeKey { name, ..old }, volume);
-            config.set(&key, drive.text());
-        }
-        let mut guest = Guest::new(newid, &original.node, original.kind);
-        guest.config = config;
-        self.insert_guest(guest);
+    /// The release that is played.
+    pub fn release(&self) -> Release {
+        self.shared.release
     }
 }
 

@@ -18,10 +18,12 @@
 
 mod access;
 mod api;
+mod by_hand;
 mod clock;
 mod command;
 mod faults;
 mod handle;
+mod presets;
 mod scenario;
 mod schema;
 mod server;

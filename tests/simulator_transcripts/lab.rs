@@ -1,43 +1,16 @@
-//! The laboratory in which the exchanges were recorded: its set-up, its users, and what was done by hand.
+//! The laboratory in which the exchanges were recorded: its requests, and what was done by hand between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cloudfaster::simulator::{
-    AclSpec, Auto, ClockMode, Effect, Fault, GuestSpec, NodeTrouble, Scenario, Server, Simulator, StorageKind,
-    StorageSpec, TokenSpec, UserSpec,
-};
+use cloudfaster::simulator::{AclSpec, Effect, Fault, NodeTrouble, Scenario, Server, Simulator};
 use hyper::ext::ReasonPhrase;
 use regex::Regex;
 use reqwest::{Client, Method};
 use serde_json::Value;
 
 use crate::compare::Compare;
-
-const OPERATOR: &[&str] = &[
-    "Datastore.AllocateSpace",
-    "Datastore.Audit",
-    "Pool.Allocate",
-    "Pool.Audit",
-    "SDN.Use",
-    "Sys.Audit",
-    "VM.Allocate",
-    "VM.Audit",
-    "VM.Clone",
-    "VM.Config.CPU",
-    "VM.Config.Cloudinit",
-    "VM.Config.Disk",
-    "VM.Config.HWType",
-    "VM.Config.Memory",
-    "VM.Config.Network",
-    "VM.Config.Options",
-    "VM.Monitor",
-    "VM.GuestAgent.Audit",
-    "VM.GuestAgent.Unrestricted",
-    "VM.PowerMgmt",
-    "VM.Snapshot",
-    "VM.Snapshot.Rollback",
-];
+use crate::setup::{scenario, usual};
 
 pub struct Lab {
     topic: String,
@@ -50,147 +23,6 @@ pub struct Lab {
     mapped: BTreeMap<String, String>,
     known: BTreeSet<String>,
     upid: Regex,
-}
-
-/// The guests of a topic: those whose configuration it reads before it makes them, and those it only names.
-fn guests(release: &str, name: &str, topic: &Value) -> Vec<GuestSpec> {
-    let config = Regex::new(r"^GET /api2/json/nodes/(\w+)/qemu/(\d+)/config$").unwrap();
-    let mut made = BTreeSet::new();
-    let mut guests = BTreeMap::new();
-    for exchange in topic["exchanges"].as_array().unwrap() {
-        let request = exchange["request"].as_str().unwrap_or_default();
-        for key in ["newid", "vmid"] {
-            if request.starts_with("POST") && exchange["params"].is_object() {
-                made.insert(exchange["params"][key].to_string());
-            }
-        }
-        let Some(found) = config.captures(request) else { continue };
-        let (node, vmid) = (&found[1], found[2].to_owned());
-        if exchange["status"] != 200 || made.contains(&vmid) || guests.contains_key(&vmid) {
-            continue;
-        }
-        let mut guest = bare(vmid.parse().unwrap(), node);
-        for (key, value) in exchange["body"]["data"].as_object().unwrap().iter().filter(|(key, _)| *key != "digest") {
-            guest = guest.with(key, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        }
-        guests.insert(vmid, guest);
-    }
-    let size = if release == "9.2" && !matches!(name, "00-basics" | "02-template" | "03-clone") { "2G" } else { "1G" };
-    let mut add = |guest: GuestSpec| {
-        guests.entry(guest.vmid.to_string()).or_insert(guest);
-    };
-    if !matches!(name, "01-create-template" | "05-clone-other-node") {
-        add(template(size));
-    }
-    match name {
-        "04-clone-in-flight" | "18-offline-node-vms" => {
-            for vmid in [101, 107] {
-                add(usual(vmid, "vm", size));
-            }
-        }
-        "04b-clone-stopped" => add(usual(101, "vm-full", size)),
-        "09-power" => {}
-        "10-snapshot" => {
-            add(usual(107, "jsonclone", size));
-            add(usual(104, "raw", size)
-                .with("scsi0", &format!("local:104/vm-104-disk-0.raw,size={size}"))
-                .with("ide2", "local:104/vm-104-cloudinit.raw,media=cdrom,size=4M"));
-        }
-        "12-delete" => add(usual(141, "del2", size)),
-        "13-auth" | "15-create" => add(usual(101, "vm101b", "10G")),
-        "16-node-down-quorum" => {
-            add(usual(101, "vm101b", "7G"));
-            add(usual(104, "Copy-of-VM-tpl-deb12", size));
-        }
-        _ => {}
-    }
-    adjust(name, size, &mut guests);
-    guests.into_values().collect()
-}
-
-/// Takes back what a topic had already changed when it first read a configuration.
-fn adjust(name: &str, size: &str, guests: &mut BTreeMap<String, GuestSpec>) {
-    let mut set = |vmid: &str, key: &str, value: &str| {
-        if let Some(guest) = guests.get_mut(vmid) {
-            guest.config.insert(key.into(), value.into());
-        }
-    };
-    match name {
-        "08-resize" => {
-            set("101", "scsi0", &format!("data2:101/vm-101-disk-0.qcow2,size={size}"));
-            set("102", "scsi0", &format!("local:9000/base-9000-disk-0.qcow2/102/vm-102-disk-0.qcow2,size={size}"));
-        }
-        "09-power" => {
-            for (key, value) in
-                [("cores", "1"), ("memory", "192"), ("description", ""), ("tags", "cf;deb12"), ("name", "vm101")]
-            {
-                set("101", key, value);
-            }
-        }
-        "10-snapshot" => set("101", "parent", ""),
-        "11-locks-protection" => set("101", "lock", ""),
-        "12-delete" => set("140", "unused0", "data2:140/vm-140-disk-1.raw"),
-        _ => {}
-    }
-}
-
-fn bare(vmid: u32, node: &str) -> GuestSpec {
-    let mut guest = GuestSpec::new(vmid, "x", node);
-    guest.bridge = None;
-    for key in ["name", "cores", "memory", "scsihw", "ostype", "serial0", "vga", "agent", "smbios1", "vmgenid", "meta"]
-    {
-        guest = guest.with(key, "");
-    }
-    guest
-}
-
-fn template(size: &str) -> GuestSpec {
-    let mut guest = GuestSpec::new(9000, "tpl-deb12", "pve1").tags("cf;deb12").with("boot", "order=scsi0");
-    guest.memory_mib = 128;
-    guest
-        .with("template", "1")
-        .with("scsi0", &format!("local:9000/base-9000-disk-0.qcow2,size={size}"))
-        .with("ide2", "local:9000/vm-9000-cloudinit.qcow2,media=cdrom")
-}
-
-/// A full clone of the template on `data2`.
-fn usual(vmid: u32, name: &str, size: &str) -> GuestSpec {
-    let mut guest = GuestSpec::new(vmid, name, "pve1").tags("cf;deb12").with("boot", "order=scsi0");
-    guest.memory_mib = 128;
-    guest
-        .with("scsi0", &format!("data2:{vmid}/vm-{vmid}-disk-0.qcow2,size={size}"))
-        .with("ide2", &format!("data2:{vmid}/vm-{vmid}-cloudinit.qcow2,media=cdrom,size=4M"))
-}
-
-fn scenario(release: &str, name: &str, topic: &Value) -> Scenario {
-    let mut scenario = Scenario::empty(&["pve1", "pve2"]).release(release.parse().unwrap());
-    scenario.clock = ClockMode::Virtual(Auto::WhenWaiting);
-    scenario.cluster_name = Some("lab".into());
-    scenario.boot_seconds = 10;
-    for node in &mut scenario.nodes {
-        node.cpus = 2;
-        node.memory_mib = 24_106;
-    }
-    let everything = ["images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"];
-    let contents: &[&str] = if release == "9.2" { &everything } else { &everything[..] };
-    scenario.storages = vec![
-        StorageSpec::new("local", StorageKind::Dir, 250).content(contents),
-        StorageSpec::new("data2", StorageKind::Dir, 250).nodes(&["pve1"]),
-        StorageSpec::new("shared1", StorageKind::Dir, 250).shared(),
-    ];
-    for storage in &mut scenario.storages {
-        storage.path = (storage.name == "shared1").then(|| "/mnt/shared".to_owned());
-    }
-    let user = |name: &str, enabled| UserSpec { name: name.into(), password: None, enabled };
-    scenario.users.extend([user("op@pve", true), user("low@pve", true), user("dis@pve", false), user("m@pve", true)]);
-    scenario.tokens.extend(["op@pve!full", "low@pve!low", "dis@pve!t", "m@pve!t"].map(|id| TokenSpec::new(id, "s")));
-    scenario.tokens.push(TokenSpec { expired: true, ..TokenSpec::new("op@pve!exp", "s") });
-    scenario.tokens.push(TokenSpec { privsep: true, ..TokenSpec::new("op@pve!sep", "s") });
-    let role = |name: &str, words: &[&str]| (name.to_owned(), words.iter().map(|&word| word.to_owned()).collect());
-    scenario.roles.extend([role("Op", OPERATOR), role("Minimal", &[])]);
-    scenario.acl = vec![AclSpec::new("/", "op@pve", "Op"), AclSpec::new("/vms/9000", "low@pve", "PVEAuditor")];
-    scenario.vms = guests(release, name, topic);
-    scenario
 }
 
 impl Lab {
@@ -206,9 +38,27 @@ impl Lab {
             })
             .collect();
         let mut known = BTreeSet::from(["node/pve1".to_owned(), "node/pve2".to_owned()]);
-        known.extend(simulator.vms().iter().flat_map(|vm| [format!("qemu/{}", vm.vmid), vm.vmid.to_string()]));
-        if name == "12-delete" {
-            simulator.remove_volume("data2:141/vm-141-disk-0.qcow2");
+        if simulator.vm(9000).is_some() {
+            known.extend(["qemu/9000".to_owned(), "9000".to_owned()]);
+        }
+        let read = Regex::new(r"/qemu/(\d+)/config").unwrap();
+        for exchange in topic["exchanges"].as_array().unwrap().iter().filter(|exchange| exchange["status"] == 200) {
+            let request = exchange["request"].as_str().unwrap_or_default();
+            if let Some(found) = read.captures(request).filter(|_| request.starts_with("GET")) {
+                known.extend([format!("qemu/{}", &found[1]), found[1].to_owned()]);
+            }
+        }
+        match name {
+            // A killed clone left its disk.
+            "04b-clone-stopped" => simulator.add_volume("data2:112/vm-112-disk-0.qcow2", "pve1", 112, 1),
+            // A resize without quorum had grown the image, not the configuration.
+            "10-snapshot" => simulator.add_volume("data2:101/vm-101-disk-0.qcow2", "pve1", 101, 8),
+            "16-node-down-quorum" if release == "9.2" => {
+                for (key, file) in [("ide2", "vm-104-cloudinit.raw,media=cdrom"), ("scsi0", "vm-104-disk-0.raw")] {
+                    simulator.set_option(104, key, Some(&format!("local:104/{file}"))).unwrap();
+                }
+            }
+            _ => {}
         }
         Self {
             topic: name.into(),
@@ -228,7 +78,18 @@ impl Lab {
         let simulator = &self.simulator;
         let fault = |effect| simulator.fault(Fault::new(effect).node("pve2")).unwrap();
         match (self.topic.as_str(), number) {
-            ("04-clone-in-flight", 28) if self.release == "8.4" => simulator.finish_tasks(),
+            ("04-clone-in-flight", 2) => simulator.advance(Duration::from_secs(2)),
+            ("05-clone-other-node", 26) => simulator.advance(Duration::from_secs(10)),
+            ("12-delete", 9) => {
+                simulator.add_volume("data2:140/vm-140-disk-1.raw", "pve1", 140, 1);
+                simulator.set_option(140, "unused0", Some("data2:140/vm-140-disk-1.raw")).unwrap();
+            }
+            ("12-delete", 32) if self.release == "8.4" => self.broken_vm(),
+            ("12-delete", 34) if self.release == "9.2" => self.broken_vm(),
+            ("09-power", 49) if self.release == "8.4" => simulator.advance(Duration::from_secs(3)),
+            // On 8.4 the clone ended while the resize waited for its lock.
+            ("04-clone-in-flight", 18) if self.release == "8.4" => simulator.advance(Duration::from_secs(40)),
+            ("04-clone-in-flight", 24) if self.release == "8.4" => simulator.finish_tasks(),
             ("04-clone-in-flight", 35) => {
                 simulator.advance(Duration::from_secs(15));
                 let task = simulator.running_tasks().into_iter().find(|task| task.kind == "qmclone").unwrap();
@@ -251,9 +112,15 @@ impl Lab {
             }
             ("09-power", 104) => simulator.set_option(101, "memory", Some("192")).unwrap(),
             ("14-permissions-minimal", _) => self.grant(number),
+            ("17-extras", 34) => simulator.set_running(180, false).unwrap(),
+            ("20-migrate-console-pool", 5) => simulator.move_vm(750, "pve2").unwrap(),
+            ("20-migrate-console-pool", 7) => simulator.advance(Duration::from_secs(10)),
+            ("20-migrate-console-pool", 20) if self.release == "9.2" => simulator.advance(Duration::from_secs(10)),
             ("16-node-down-quorum", 0) => {
                 fault(Effect::NodeDown { trouble: NodeTrouble::DaemonDown });
-                simulator.set_running(101, true).unwrap();
+                if self.release == "9.2" {
+                    simulator.set_running(101, true).unwrap();
+                }
                 simulator.advance(Duration::from_secs(60));
             }
             ("16-node-down-quorum", 5) => {
@@ -277,6 +144,12 @@ impl Lab {
         }
     }
 
+    /// A guest whose disk is missing.
+    fn broken_vm(&self) {
+        self.simulator.add_vm(&usual(141, "del2", "1G"));
+        self.simulator.remove_volume("data2:141/vm-141-disk-0.qcow2");
+    }
+
     /// The rights that the token of the topic on minimal rights got, one after the other.
     fn grant(&self, number: usize) {
         let grant = |role: &str, privileges: &[&str], path: &str| {
@@ -293,8 +166,44 @@ impl Lab {
         }
     }
 
+    /// Clones that were made without being recorded, or beside what was.
+    async fn clone_beside(&mut self, newid: &str, more: &str, recorded: &[(usize, usize)], topic: &Value) {
+        let mut ours = Vec::new();
+        let url = format!("{}/api2/json/nodes/pve1/qemu/9000/clone", self.servers["pve1"].url());
+        for _ in recorded {
+            let request = self.clients["pve1"].post(&url).header("Authorization", "PVEAPIToken=op@pve!full=s");
+            let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+            let text = request.body(format!("newid={newid}{more}")).send().await.unwrap().text().await.unwrap();
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            ours.push(answer["data"].as_str().unwrap().to_owned());
+        }
+        self.simulator.finish_tasks();
+        for (number, index) in recorded {
+            let request = topic["exchanges"][*number]["request"].as_str().unwrap();
+            let found = self.upid.find(request).unwrap().as_str();
+            let upid = percent_encoding::percent_decode_str(found).decode_utf8().unwrap().into_owned();
+            self.mapped.insert(upid, ours[*index].clone());
+        }
+    }
+
+    async fn prepare(&mut self, number: usize, topic: &Value) {
+        match (self.topic.as_str(), number) {
+            ("17-extras", 0) => self.clone_beside("180", "&full=1&storage=data2&name=extra", &[(0, 0)], topic).await,
+            ("17-extras", 53) => {
+                // Of two clones to one id the first to get the lock wins; which one that is differs.
+                let first_wins = topic["exchanges"][53]["body"]["data"]["exitstatus"] == "OK";
+                let pairs = if first_wins { [(53, 0), (55, 1)] } else { [(53, 1), (55, 0)] };
+                let name = topic["exchanges"][57]["body"]["data"]["name"].as_str().unwrap();
+                self.clone_beside("181", &format!("&name={name}"), &pairs, topic).await;
+            }
+            _ => {}
+        }
+    }
+
     /// Sends a recorded request and compares the answer.
-    pub async fn replay(&mut self, number: usize, exchange: &Value) -> Result<(), String> {
+    pub async fn replay(&mut self, number: usize, topic: &Value) -> Result<(), String> {
+        let exchange = &topic["exchanges"][number];
+        self.prepare(number, topic).await;
         self.intervene(number);
         self.simulator.advance(Duration::from_millis(30));
         let target = exchange.get("target").and_then(Value::as_str);
@@ -306,9 +215,13 @@ impl Lab {
         }
         let who = exchange["as_user"].as_str().unwrap();
         let node = if who.contains("asked at pve2") { "pve2" } else { "pve1" };
-        let url = format!("{}{path}", self.servers[node].url());
+        let mut url = format!("{}{path}", self.servers[node].url());
+        let in_query = matches!(method, "GET" | "DELETE") && target.is_none() && exchange["content_type"].is_null();
+        if in_query && exchange["params"].is_object() {
+            url = format!("{url}?{}", self.form(&exchange["params"]));
+        }
         let mut request = self.clients[node].request(Method::from_bytes(method.as_bytes()).unwrap(), url);
-        request = self.authorize(request, who, method).await;
+        request = self.authorize(request, who, exchange["note"].as_str().unwrap_or_default(), method).await;
         let kind = exchange.get("content_type").and_then(Value::as_str);
         let params = &exchange["params"];
         let in_body = matches!(method, "POST" | "PUT" | "PATCH") || (target.is_none() && kind.is_some());
@@ -329,6 +242,8 @@ impl Lab {
         let reason = phrase.or(status.canonical_reason().map(str::to_owned)).unwrap_or_default();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        // What this answer names is compared by its shape, and mapped from now on.
+        let recorded = self.translated(&exchange["body"]);
         self.learn(&exchange["body"], &body);
         if exchange["status"] != status.as_u16() {
             return Err(format!(
@@ -337,10 +252,16 @@ impl Lab {
             ));
         }
         self.compare.reason(exchange["reason"].as_str().unwrap(), &reason)?;
-        self.compare.body(&exchange["body"], &body, &self.known)
+        self.compare.body(&recorded, &body, &self.known)
     }
 
-    async fn authorize(&self, request: reqwest::RequestBuilder, who: &str, method: &str) -> reqwest::RequestBuilder {
+    async fn authorize(
+        &self,
+        request: reqwest::RequestBuilder,
+        who: &str,
+        note: &str,
+        method: &str,
+    ) -> reqwest::RequestBuilder {
         let token = |text: &str| format!("PVEAPIToken={text}");
         let header = match who.split(' ').next().unwrap() {
             "(nobody)" => return request,
@@ -358,7 +279,9 @@ impl Lab {
                     _ => request.header("CSRFPreventionToken", csrf),
                 };
             }
-            "token" => return request,
+            "m@pve!t" => token("m@pve!tok=s"),
+            "token" if note.starts_with("blank") => "PVEAPIToken op@pve!full=s".to_owned(),
+            "token" => "Bearer op@pve!full=s".to_owned(),
             id => token(&format!("{id}=s")),
         };
         request.header("Authorization", header)
@@ -377,7 +300,11 @@ impl Lab {
     fn form(&self, params: &Value) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (key, value) in params.as_object().unwrap() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // The digest of a configuration that was read without being recorded.
+            if key == "digest" && text.len() == 40 && !text.starts_with("0000") {
+                text = self.simulator.vm(101).unwrap().digest;
+            }
             form.append_pair(key, self.mapped.get(&text).unwrap_or(&text));
         }
         form.finish()
@@ -391,6 +318,16 @@ impl Lab {
         path.replace(found.as_str(), &ours.replace(':', "%3A").replace('@', "%40").replace('!', "%21"))
     }
 
+    /// A recorded value with our task ids in place of the recorded ones.
+    fn translated(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::from(self.mapped.get(text).unwrap_or(text).as_str()),
+            Value::Array(list) => list.iter().map(|item| self.translated(item)).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), self.translated(value))).collect(),
+            other => other.clone(),
+        }
+    }
+
     fn finish(&self, path: &str) {
         let Some(found) = self.upid.find(path) else { return };
         let upid = percent_encoding::percent_decode_str(found.as_str()).decode_utf8().unwrap().into_owned();
@@ -402,7 +339,9 @@ impl Lab {
     fn learn(&mut self, recorded: &Value, ours: &Value) {
         let pairs = [(&recorded["data"], &ours["data"]), (&recorded["data"]["digest"], &ours["data"]["digest"])];
         for (recorded, ours) in pairs {
-            if let (Value::String(recorded), Value::String(ours)) = (recorded, ours) {
+            if let (Value::String(recorded), Value::String(ours)) = (recorded, ours)
+                && (recorded.starts_with("UPID:") || recorded.len() == 40)
+            {
                 self.known.insert(ours.clone());
                 self.mapped.insert(recorded.clone(), ours.clone());
             }

@@ -44,7 +44,11 @@ fn as_map(privileges: impl IntoIterator<Item = String>) -> Value {
 pub(super) fn permissions(call: &mut Call<'_>) -> Answer {
     let paths = match call.text("path") {
         Some(path) => vec![path.to_owned()],
-        None => call.world.access.listed_paths().into_iter().collect(),
+        None => {
+            let mut paths = call.world.access.listed_paths();
+            paths.extend(call.world.pools.values().flatten().map(|vmid| format!("/vms/{vmid}")));
+            paths.into_iter().collect()
+        }
     };
     let mut answer = Map::new();
     for path in paths {

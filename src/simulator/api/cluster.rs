@@ -103,7 +103,10 @@ pub(super) fn line(call: &Call<'_>, guest: &Guest) -> Value {
 pub(super) fn tasks(call: &mut Call<'_>) -> Answer {
     let auditor = call.may("/", "Sys.Audit");
     let owner = &call.owner;
-    let list = call.world.tasks.cluster_list(|task| auditor || (owner.token.is_none() && task.owner == *owner));
+    let list = call
+        .world
+        .tasks
+        .cluster_list(call.world.unix_time(), |task| auditor || (owner.token.is_none() && task.owner == *owner));
     Ok(Value::Array(list))
 }
 

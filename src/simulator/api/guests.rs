@@ -79,6 +79,17 @@ fn qmp_status(guest: &Guest) -> &'static str {
     }
 }
 
+/// Counters of a running guest's NICs.
+fn nics(guest: &Guest) -> Option<(String, Value)> {
+    guest.running.as_ref()?;
+    let counters = guest
+        .config
+        .nics()
+        .into_iter()
+        .map(|(index, ..)| (format!("tap{}i{index}", guest.vmid), json!({"netin": 0, "netout": 0})));
+    Some(("nics".into(), Value::Object(counters.collect())))
+}
+
 pub(super) fn list(call: &mut Call<'_>) -> Answer {
     let full = call.flag("full");
     let here = call.world.guests().filter(|guest| guest.node == call.node && guest.kind == Kind::Qemu);
@@ -86,6 +97,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Answer {
         let mut line = describe(call, guest);
         if full {
             line.insert("qmpstatus".into(), json!(qmp_status(guest)));
+            line.extend(nics(guest));
         }
         Value::Object(line)
     });
@@ -105,12 +117,7 @@ pub(super) fn current(call: &mut Call<'_>) -> Answer {
     if guest.config.agent() {
         line.insert("agent".into(), json!(1));
     }
-    if guest.running.is_some() {
-        let nics = guest.config.nics().into_iter();
-        let nics: Map<String, Value> =
-            nics.map(|(index, ..)| (format!("tap{}i{index}", guest.vmid), json!({"netin": 0, "netout": 0}))).collect();
-        line.insert("nics".into(), Value::Object(nics));
-    }
+    line.extend(nics(guest));
     Ok(Value::Object(line))
 }
 
@@ -154,7 +161,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Answer {
 fn check_drive_storage(call: &Call<'_>, value: &str) -> Result<(), ApiError> {
     let drive = crate::simulator::world::config::Drive::parse(value);
     if drive.option("import-from").is_some_and(|path| path.starts_with('/')) && !call.is_root() {
-        let line = if call.world.is_v9() { 651 } else { 564 };
+        let line = if call.world.is_v9() { 651 } else { 581 };
         return Err(ApiError::plain(format!(
             "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line {line}."
         )));

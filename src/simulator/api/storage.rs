@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, ApiError, Call};
 use crate::simulator::scenario::StorageKind;
 use crate::simulator::world::FreeVolume;
-use crate::simulator::world::storage::Storage;
+use crate::simulator::world::storage::{Storage, VolumeKey};
 
 fn is_visible(call: &Call<'_>, name: &str) -> bool {
     let path = format!("/storage/{name}");
@@ -30,9 +30,9 @@ pub(super) fn cluster_lines(call: &Call<'_>) -> Vec<Value> {
             line.insert("plugintype".into(), json!(storage.plugin()));
             line.insert("content".into(), json!(content_of(storage)));
             line.insert("shared".into(), json!(u8::from(storage.shared())));
-            let online = call.world.is_member(node);
-            line.insert("status".into(), json!(if online { "available" } else { "unknown" }));
-            if online {
+            let fresh = call.world.has_statistics(node);
+            line.insert("status".into(), json!(if fresh { "available" } else { "unknown" }));
+            if fresh {
                 line.insert("maxdisk".into(), json!(total));
                 line.insert("disk".into(), json!(used));
             }
@@ -102,12 +102,16 @@ pub(super) fn content(call: &mut Call<'_>) -> Answer {
         return Ok(json!([]));
     }
     let host = (!storage.shared()).then_some(call.node.as_str());
-    let wanted = call.number("vmid");
-    let mut lines = Vec::new();
-    for (key, volume) in call.world.volumes.on(&name, host) {
-        if wanted.is_some_and(|vmid| vmid != u64::from(volume.vmid)) {
-            continue;
+    let wanted = call.number("vmid").and_then(|vmid| u32::try_from(vmid).ok());
+    let volumes: Vec<_> = match wanted {
+        Some(vmid) => {
+            let here = |key: &VolumeKey| key.storage == name && key.host.as_deref() == host;
+            call.world.volumes.of_guest(vmid).filter(|(key, _)| here(key)).collect()
         }
+        None => call.world.volumes.on(&name, host).collect(),
+    };
+    let mut lines = Vec::new();
+    for (key, volume) in volumes {
         let mut line = Map::new();
         line.insert("volid".into(), json!(format!("{name}:{}", key.name)));
         line.insert("content".into(), json!("images"));

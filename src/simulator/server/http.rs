@@ -11,10 +11,10 @@ use hyper::ext::ReasonPhrase;
 use serde_json::Value;
 
 use super::{Options, control};
-use crate::simulator::Simulator;
 use crate::simulator::access::Credentials;
 use crate::simulator::api::{ApiRequest, ApiResponse, Body};
 use crate::simulator::schema::{Param, Params};
+use crate::simulator::{Release, Simulator};
 
 /// The largest body of a request.
 const LARGEST_BODY: usize = 512 * 1024;
@@ -49,7 +49,7 @@ pub(super) async fn respond(
     let Some(path) = squeezed.strip_prefix("/api2/json").or_else(|| squeezed.strip_prefix("/api2/extjs")) else {
         return Ok(text(404, &format!("no such file '{squeezed}'")));
     };
-    let params = match params(&head.method, &head.headers, query, &body) {
+    let params = match params(&head.method, &head.headers, query, &body, simulator.release()) {
         Ok(params) => params,
         Err(response) => return Ok(render(response, last)),
     };
@@ -77,7 +77,13 @@ fn credentials(headers: &HeaderMap) -> Credentials {
 }
 
 /// The parameters: of the query for reads and deletes, of the body for the others.
-fn params(method: &Method, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Params, ApiResponse> {
+fn params(
+    method: &Method,
+    headers: &HeaderMap,
+    query: &str,
+    body: &[u8],
+    release: Release,
+) -> Result<Params, ApiResponse> {
     let refuse =
         |status: u16, reason: String| ApiResponse { status, body: Body::Text(reason.clone()), reason: Some(reason) };
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -92,7 +98,7 @@ fn params(method: &Method, headers: &HeaderMap, query: &str, body: &[u8]) -> Res
     match mime {
         _ if body.is_empty() => Ok(Params::default()),
         "" | "application/x-www-form-urlencoded" => Ok(form(body)),
-        "application/json" => json(body).map_err(|reason| refuse(500, reason)),
+        "application/json" => json(body, release).map_err(|reason| refuse(500, reason)),
         other => Err(refuse(506, format!("upload 'Content-Type '{other}' not implemented"))),
     }
 }
@@ -105,14 +111,15 @@ fn form(text: &[u8]) -> Params {
     params
 }
 
-fn json(body: &[u8]) -> Result<Params, String> {
+fn json(body: &[u8], release: Release) -> Result<Params, String> {
+    let line = if release == Release::V9 { 934 } else { 917 };
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         // Proxmox's parser is in Perl; only the shape of its message can be kept.
         let at = error.column().saturating_sub(1);
         let rest = body.get(at..).map(String::from_utf8_lossy).unwrap_or_default();
         let rest = rest.trim_end_matches('}');
         format!(
-            "'\"' expected, at character offset {at} (before \"{rest}\") at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 934."
+            "'\"' expected, at character offset {at} (before \"{rest}\") at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line {line}.\n"
         )
     })?;
     let mut params = Params::default();

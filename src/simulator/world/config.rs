@@ -272,7 +272,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 pub(crate) fn format_size(bytes: u64) -> String {
     let mut number = bytes;
     for unit in ["", "K", "M", "G"] {
-        if number % 1024 != 0 {
+        if !number.is_multiple_of(1024) {
             return format!("{number}{unit}");
         }
         number /= 1024;

@@ -109,7 +109,7 @@ impl DestroyWork {
         let mut keys = world.volumes_of(guest);
         if guest.config.is_template() {
             for key in &keys {
-                if world.linked_clone_of(key).is_some() {
+                if world.is_base_in_use(key) {
                     let volid = format!("{}:{}", key.storage, key.name);
                     return Err(format!("base volume '{volid}' is still in use by linked cloned"));
                 }
@@ -118,10 +118,10 @@ impl DestroyWork {
         if self.request.unreferenced {
             let unreferenced: Vec<_> = world
                 .volumes
-                .iter()
-                .filter(|(key, volume)| {
+                .of_guest(vmid)
+                .filter(|(key, _)| {
                     let here = key.host.as_deref().is_none_or(|host| host == node);
-                    volume.vmid == vmid && here && !keys.contains(key)
+                    here && !keys.contains(key)
                 })
                 .map(|(key, _)| key.clone())
                 .collect();

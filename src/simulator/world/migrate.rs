@@ -54,8 +54,8 @@ impl World {
         let old = std::mem::replace(&mut guest.node, target.to_owned());
         let local: Vec<VolumeKey> = self
             .volumes
-            .iter()
-            .filter(|(key, volume)| volume.vmid == vmid && key.host.as_deref() == Some(old.as_str()))
+            .of_guest(vmid)
+            .filter(|(key, _)| key.host.as_deref() == Some(old.as_str()))
             .map(|(key, _)| key.clone())
             .collect();
         for key in local {

@@ -178,10 +178,14 @@ impl World {
         }
     }
 
+    /// Whether the last statistics of a node are young enough to be shown.
+    pub fn has_statistics(&self, node: &Node) -> bool {
+        self.down_since(node).is_none_or(|since| self.now.saturating_sub(since) <= STATISTICS_KEPT)
+    }
+
     /// What the lists show of a guest now, if its node's statistics are young enough.
     pub fn report(&self, guest: &Guest) -> Option<&Report> {
-        let age = self.node(&guest.node).and_then(|node| self.down_since(node)).map(|since| self.now - since);
-        if age.is_some_and(|age| age > STATISTICS_KEPT) {
+        if self.node(&guest.node).is_some_and(|node| !self.has_statistics(node)) {
             return None;
         }
         self.reports.get(&guest.vmid)?.at(self.now)

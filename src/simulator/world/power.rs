@@ -188,10 +188,14 @@ impl PowerWork {
             if world.is_v9() {
                 return Next::fail(format!("bridge '{bridge}' does not exist"));
             }
+            let script = "/usr/libexec/qemu-server/pve-bridge";
             world.tasks.log(task, format!("bridge '{bridge}' does not exist"));
             world.tasks.log(
                 task,
-                format!("kvm: -netdev type=tap,id=net0,ifname=tap{vmid}i0: network script failed with status 512"),
+                format!(
+                    "kvm: -netdev type=tap,id=net0,ifname=tap{vmid}i0,script={script},downscript={script}down: \
+                     network script {script} failed with status 512"
+                ),
             );
             return Next::fail(qemu_fails);
         }

@@ -44,12 +44,17 @@ impl SnapshotWork {
             if exists {
                 return Err(format!("snapshot name '{name}' already used"));
             }
-            self.check_feature(world, task, &guest)?;
+            self.check_feature(world, &guest)?;
         } else if !exists {
             return Err(format!("snapshot '{name}' does not exist"));
         }
         if !world.has_quorum() {
             return Err(world.no_quorum_write(&self.node, vmid));
+        }
+        if let SnapshotStep::Create { .. } = self.step {
+            for (key, drive) in guest.config.drives().into_iter().filter(|(_, drive)| !drive.is_cdrom()) {
+                world.tasks.log(task, format!("snapshotting 'drive-{key}' ({})", drive.file));
+            }
         }
         let time = world.unix_time();
         let Some(guest) = world.guest_mut(vmid) else {
@@ -98,19 +103,13 @@ impl SnapshotWork {
     }
 
     /// Raw files cannot have snapshots.
-    fn check_feature(&self, world: &mut World, task: TaskKey, guest: &super::guest::Guest) -> Result<(), String> {
-        let disks: Vec<_> = guest.config.drives().into_iter().filter(|(_, drive)| !drive.is_cdrom()).collect();
-        for (_, drive) in &disks {
-            let Some(key) = world.volume_by_id(&self.node, &drive.file) else {
-                continue;
-            };
+    fn check_feature(&self, world: &World, guest: &super::guest::Guest) -> Result<(), String> {
+        for (_, drive) in guest.config.drives().into_iter().filter(|(_, drive)| !drive.is_cdrom()) {
+            let Some(key) = world.volume_by_id(&self.node, &drive.file) else { continue };
             let files = world.storages.get(&key.storage).is_some_and(super::storage::Storage::is_files);
             if files && world.volumes.get(&key).is_some_and(|volume| volume.format != "qcow2") {
                 return Err("snapshot feature is not available".into());
             }
-        }
-        for (key, drive) in &disks {
-            world.tasks.log(task, format!("snapshotting 'drive-{key}' ({})", drive.file));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Storages and the volumes on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use crate::simulator::scenario::{StorageKind, StorageSpec};
@@ -106,12 +106,33 @@ pub(crate) struct Volume {
 pub(crate) struct Volumes {
     all: BTreeMap<VolumeKey, Volume>,
     used: BTreeMap<(String, Option<String>), u64>,
+    by_guest: BTreeMap<u32, BTreeSet<VolumeKey>>,
+    /// Linked clones by the volume that they need.
+    clones: BTreeMap<VolumeKey, BTreeSet<VolumeKey>>,
+}
+
+fn base_of(key: &VolumeKey, volume: &Volume) -> Option<VolumeKey> {
+    let name = volume.base.clone()?;
+    Some(VolumeKey { name, ..key.clone() })
+}
+
+fn forget<K: Ord>(index: &mut BTreeMap<K, BTreeSet<VolumeKey>>, entry: &K, key: &VolumeKey) {
+    if let Some(keys) = index.get_mut(entry) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(entry);
+        }
+    }
 }
 
 impl Volumes {
     pub fn insert(&mut self, key: VolumeKey, volume: Volume) {
         self.remove(&key);
         *self.used.entry((key.storage.clone(), key.host.clone())).or_default() += volume.used;
+        self.by_guest.entry(volume.vmid).or_default().insert(key.clone());
+        if let Some(base) = base_of(&key, &volume) {
+            self.clones.entry(base).or_default().insert(key.clone());
+        }
         self.all.insert(key, volume);
     }
 
@@ -120,7 +141,17 @@ impl Volumes {
         if let Some(used) = self.used.get_mut(&(key.storage.clone(), key.host.clone())) {
             *used = used.saturating_sub(volume.used);
         }
+        forget(&mut self.by_guest, &volume.vmid, key);
+        if let Some(base) = base_of(key, &volume) {
+            forget(&mut self.clones, &base, key);
+        }
         Some(volume)
+    }
+
+    /// The volumes that carry the id of a guest.
+    pub fn of_guest(&self, vmid: u32) -> impl Iterator<Item = (&VolumeKey, &Volume)> {
+        let keys = self.by_guest.get(&vmid).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.all.get(key)?)))
     }
 
     pub fn get(&self, key: &VolumeKey) -> Option<&Volume> {
@@ -186,8 +217,8 @@ impl World {
         let host = (!found.shared()).then_some(node);
         let taken: Vec<u32> = self
             .volumes
-            .on(storage, host)
-            .filter(|(_, volume)| volume.vmid == vmid)
+            .of_guest(vmid)
+            .filter(|(key, _)| key.storage == storage && key.host.as_deref() == host)
             .filter_map(|(key, _)| {
                 let file = key.name.rsplit('/').next()?;
                 let number = file.split_once("-disk-")?.1;
@@ -247,18 +278,15 @@ impl World {
         if self.faults.undeletable(vmid) {
             return Err(format!("unable to remove volume '{}:{}' - Device or resource busy", key.storage, key.name));
         }
-        if self.linked_clone_of(key).is_some() {
+        if self.is_base_in_use(key) {
             return Err(format!("base volume '{}:{}' is still in use by linked cloned", key.storage, key.name));
         }
         self.volumes.remove(key);
         Ok(())
     }
 
-    /// Some linked clone of that volume.
-    pub fn linked_clone_of(&self, key: &VolumeKey) -> Option<u32> {
-        self.volumes
-            .on(&key.storage, key.host.as_deref())
-            .find(|(_, volume)| volume.base.as_deref() == Some(key.name.as_str()))
-            .map(|(_, volume)| volume.vmid)
+    /// Whether some linked clone needs that volume.
+    pub fn is_base_in_use(&self, key: &VolumeKey) -> bool {
+        self.volumes.clones.contains_key(key)
     }
 }

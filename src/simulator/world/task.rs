@@ -90,7 +90,7 @@ impl Task {
     }
 
     /// One line of `/cluster/tasks`.
-    fn cluster_line(&self) -> Value {
+    fn cluster_line(&self, now: u64) -> Value {
         let mut map = self.person();
         map.insert("upid".into(), json!(self.upid));
         map.insert("node".into(), json!(self.node));
@@ -101,7 +101,9 @@ impl Task {
             Some((end, status)) => {
                 map.insert("endtime".into(), json!(end));
                 map.insert("status".into(), json!(status));
-                map.insert("saved".into(), json!("1"));
+                // A number until the daemon has read its own list back, a string from then on.
+                let fresh = now < end + 2;
+                map.insert("saved".into(), if fresh { json!(1) } else { json!("1") });
             }
             None => {
                 map.insert("pid".into(), json!(self.pid));
@@ -202,19 +204,19 @@ impl Tasks {
     }
 
     /// `/cluster/tasks`: of each node the running ones and the latest finished, 25 together.
-    pub fn cluster_list(&self, visible: impl Fn(&Task) -> bool) -> Vec<Value> {
+    pub fn cluster_list(&self, now: u64, visible: impl Fn(&Task) -> bool) -> Vec<Value> {
         let mut running: BTreeMap<&str, usize> = BTreeMap::new();
         let mut lines = Vec::new();
         for (_, task) in self.running() {
             *running.entry(task.node.as_str()).or_default() += 1;
             if visible(task) {
-                lines.push(task.cluster_line());
+                lines.push(task.cluster_line(now));
             }
         }
         for (node, finished) in &self.finished {
             let room = LISTED.saturating_sub(running.get(node.as_str()).copied().unwrap_or(0));
             let shown = finished.iter().take(room).filter_map(|key| self.all.get(key)).filter(|task| visible(task));
-            lines.extend(shown.map(Task::cluster_line));
+            lines.extend(shown.map(|task| task.cluster_line(now)));
         }
         lines
     }
