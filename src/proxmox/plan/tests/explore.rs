@@ -105,7 +105,8 @@ impl Stage {
             Event::Stop | Event::Start => {
                 // Started by a person it may run and counts as never started all the same: that person's affair.
                 let offline = world.offline.clone();
-                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none() && !offline.contains(guest.node)) {
+                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none() && !offline.contains(guest.node))
+                {
                     guest.power = u8::from(matches!(event, Event::Start));
                 }
             }
