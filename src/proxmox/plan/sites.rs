@@ -182,6 +182,18 @@ impl<'a> Context<'a> {
             .collect()
     }
 
+    /// Where there are machines with our second mark, which says the VMID too.
+    pub(super) fn second_marks(&self) -> Vec<Place> {
+        let machines = self.snapshot().sites().flat_map(|(_, site)| &site.vms);
+        machines
+            .filter(|(vmid, entry)| {
+                let uuid = entry.details.as_ref().and_then(|details| details.smbios_uuid);
+                uuid.is_some_and(|uuid| uuid == self.owner.smbios_uuid(**vmid))
+            })
+            .filter_map(|(vmid, entry)| Some(Place { node: entry.node.clone()?, vmid: *vmid }))
+            .collect()
+    }
+
     /// The nodes of which it is not known whether a machine on them carries our mark.
     pub(super) fn unsearched(&self) -> Vec<String> {
         let sites = self.snapshot().sites().filter(|(_, site)| !site.marks_complete());

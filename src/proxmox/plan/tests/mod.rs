@@ -1,6 +1,8 @@
 //! The plan's tests: tables of situations, and walks through a model of Proxmox.
 
 mod build;
+mod create;
 mod explore;
+mod place;
 mod walker;
 mod world;
