@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use super::{
-    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen,
-    Stage, Step, config,
+    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal,
+    Seen, Stage, Step, config,
     whose::{Whose, whose},
 };
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason, Recorded, Seen,
-    Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
+    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason,
+    Recorded, Seen, Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
 };
 use crate::proxmox::{
     inventory::{NodeState, Reach},

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     Action, AttemptOutcome, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Recorded, Removal, Seen,
-    Stage, Step, TaskAction, TaskSight, Volumes,
+    Stage, Step, TaskAction, TaskSight, Volume, Volumes,
     whose::{Whose, whose},
 };
 use crate::proxmox::inventory::Reach;
@@ -242,28 +242,40 @@ impl Context<'_> {
         };
         Ok(match volumes.first() {
             None => Remains::Nothing,
-            // They may be those of the guest that has the VMID now.
-            Some(_) if self.is_others(place) => Remains::Nothing,
-            Some(volume) if volume.shared => Remains::Stuck(
-                Reason::new(
-                    "VolumeLeft",
-                    format!(
-                        "volume {} is left on a shared storage, where another cluster's may have the same name",
-                        volume.id
+            Some(volume) => match self.other_holder(place) {
+                // They are those of the container that has the VMID now.
+                Some(holder) if holder == self.proxmox_name(node) => Remains::Nothing,
+                Some(holder) => Remains::Stuck(
+                    Reason::new(
+                        "VolumeLeft",
+                        format!(
+                            "volume {} is left on {node}, and VMID {vmid} is another guest's on {holder} now; if it is no \
+                             copy of that guest's, it can be removed",
+                            volume.id
+                        ),
                     ),
+                    Some(format!("pvesm free {}", volume.id)),
                 ),
-                Some(format!("pvesm free {}", volume.id)),
-            ),
-            Some(volume) => {
-                Remains::Step(Step::Act(Action::FreeVolume { place: place.clone(), volume: volume.id.clone() }))
-            }
+                None => self.free(place, volume),
+            },
         })
+    }
+
+    fn free(&self, place: &Place, volume: &Volume) -> Remains {
+        if !volume.shared {
+            return Remains::Step(Step::Act(Action::FreeVolume { place: place.clone(), volume: volume.id.clone() }));
+        }
+        let message =
+            format!("volume {} is left on a shared storage, where another cluster's may have the same name", volume.id);
+        Remains::Stuck(Reason::new("VolumeLeft", message), Some(format!("pvesm free {}", volume.id)))
     }
 
     /// A clone that is given up is stopped; any other task is awaited.
     fn cancel_task(&self, removal: Removal) -> Planned<Option<Step>> {
         match &self.recorded.task {
-            Some(task) if task.action == TaskAction::Clone && matches!(self.task_sight(task)?, TaskSight::Running(_)) => {
+            Some(task)
+                if task.action == TaskAction::Clone && matches!(self.task_sight(task)?, TaskSight::Running(_)) =>
+            {
                 Ok(Some(Step::Act(Action::StopTask(task.clone()))))
             }
             _ => self.await_task(removal),

@@ -101,11 +101,17 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Whether another guest of the place's cluster has the VMID, as far as the list knows: its volumes carry it too.
-    pub(super) fn is_others(&self, place: &Place) -> bool {
-        self.snapshot()
-            .vm(&place.node, place.vmid)
-            .is_some_and(|entry| entry.kind != GuestKind::Qemu || entry.node.as_deref() != Some(&place.node))
+    /// Proxmox' name of the node where another guest of the place's cluster has the VMID, as far as the list knows: its
+    /// volumes carry it too.
+    pub(super) fn other_holder(&self, place: &Place) -> Option<&'a str> {
+        let entry = self.snapshot().vm(&place.node, place.vmid)?;
+        let other = entry.kind != GuestKind::Qemu || entry.node.as_deref() != Some(&place.node);
+        other.then_some(&entry.proxmox_node)
+    }
+
+    /// Proxmox' own name of a node.
+    pub(super) fn proxmox_name(&self, node: &str) -> &'a str {
+        self.node(node).map_or("", |state| &state.proxmox_name)
     }
 
     /// Whether two of our nodes belong to one cluster.

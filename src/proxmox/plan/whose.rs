@@ -1,6 +1,6 @@
 //! Whose a machine is, told by its marks.
 
-use super::{AttemptOutcome, Context, Intent, Owner, Place, Planned, Reason, Removal, Recorded, Seen, Stage, Step};
+use super::{AttemptOutcome, Context, Intent, Owner, Place, Planned, Reason, Recorded, Removal, Seen, Stage, Step};
 use crate::proxmox::{identity::Mark, wire::VmConfig};
 
 /// Whose the machine at a recorded place is.
@@ -77,11 +77,11 @@ impl Context<'_> {
         let mut late = Vec::new();
         for place in self.other_claims(here) {
             let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
-            let failed_here = attempts()
-                .any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
+            let failed_here =
+                attempts().any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
             // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
-            let copied = attempts().next().is_some()
-                && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
+            let copied =
+                attempts().next().is_some() && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
             if copied || (removal == Removal::FailedAttempt && here.is_some_and(|here| here.vmid == place.vmid)) {
                 continue;
             }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use crate::proxmox::{
     identity,
-    inventory::{GuestKind, NodeState, Reach, SiteId, SiteState, Snapshot, StorageState, TaskState, VmDetails, VmEntry},
+    inventory::{
+        GuestKind, NodeState, Reach, SiteId, SiteState, Snapshot, StorageState, TaskState, VmDetails, VmEntry,
+    },
     plan::*,
     wire::{NodeMember, Upid, VmConfig, Vmid},
 };

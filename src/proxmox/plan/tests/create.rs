@@ -273,9 +273,11 @@ fn a_start_that_fails_for_good_ends_the_attempt_only_if_the_machine_cannot_have_
 fn a_disk_that_cannot_grow_ends_an_attempt_only_before_the_start() {
     let resize = Action::Resize { place: here(), disk: "scsi0".into(), bytes: GIB };
     let failed = Outcome::NextNode(Reason::new("ResizeFailed", "exit code 1"));
-    for (stage, expected) in
-        [(Stage::Creating, "record"), (Stage::Starting, "retry ResizeFailed"), (Stage::Established, "retry ResizeFailed")]
-    {
+    for (stage, expected) in [
+        (Stage::Creating, "record"),
+        (Stage::Starting, "retry ResizeFailed"),
+        (Stage::Established, "retry ResizeFailed"),
+    ] {
         let step = failed_action(false, &Scene::at_stage(stage).recorded, &resize, failed.clone(), at(0));
         assert_eq!(word(&step), expected, "{stage:?}");
     }

@@ -93,7 +93,8 @@ impl Stage {
             }
             Event::StickyVolumes => world.sticky_volumes = world.sticks,
             Event::Copy => {
-                let copied = world.mine().find(|(_, guest)| guest.lock().is_none()).map(|(key, guest)| (*key, guest.clone()));
+                let copied =
+                    world.mine().find(|(_, guest)| guest.lock().is_none()).map(|(key, guest)| (*key, guest.clone()));
                 if let Some(((site, _), guest)) = copied {
                     let vmid = 800 + u32::try_from(world.guests.len()).unwrap();
                     let mut copy = Guest { mine: false, power: 0, ran: None, ..guest };
@@ -104,7 +105,8 @@ impl Stage {
             Event::Stop | Event::Start => {
                 // Started by a person it may run and counts as never started all the same: that person's affair.
                 let offline = world.offline.clone();
-                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none() && !offline.contains(guest.node)) {
+                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none() && !offline.contains(guest.node))
+                {
                     guest.power = u8::from(matches!(event, Event::Start));
                 }
             }
@@ -161,7 +163,11 @@ impl Stage {
                     .map(|(key, _)| *key)
                     .collect();
                 for key in both {
-                    world.guests.get_mut(&key).unwrap().config.remove(if description { "description" } else { "smbios1" });
+                    world.guests.get_mut(&key).unwrap().config.remove(if description {
+                        "description"
+                    } else {
+                        "smbios1"
+                    });
                 }
             }
             Event::Unlock => {
@@ -257,6 +263,9 @@ impl Stage {
         for left in leftovers {
             if let Some(guest) = self.world.guests.get_mut(&(site_of(&left.place.node), left.place.vmid)) {
                 guest.power *= u8::from(!guest.mine);
+            }
+            if left.command.is_some_and(|command| command.starts_with("pvesm free local:")) {
+                self.world.volumes.retain(|(node, vmid, mine)| !(*mine && place(node, *vmid) == left.place));
             }
         }
         let leftovers = self.object.recorded.iter().flat_map(|recorded| recorded.leftovers.clone());

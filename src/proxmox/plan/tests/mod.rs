@@ -3,6 +3,7 @@
 mod build;
 mod create;
 mod explore;
+mod keep;
 mod place;
 mod walker;
 mod world;

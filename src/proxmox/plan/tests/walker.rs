@@ -60,7 +60,12 @@ impl Walker {
             return;
         };
         walk.steps += 1;
-        assert!(walk.steps < MOST_STEPS, "the plan does not come to an end: {:?}\n{:?}", walk.plan(world), walk.recorded);
+        assert!(
+            walk.steps < MOST_STEPS,
+            "the plan does not come to an end: {:?}\n{:?}",
+            walk.plan(world),
+            walk.recorded
+        );
         let step = match walk.pending.take() {
             Some((_, Ok(None))) => {
                 self.walk = Some(walk);
@@ -152,8 +157,12 @@ impl Walk {
             }
             Step::Act(action) => {
                 let strict = self.version == object.version;
-                if strict && !self.deleting && let Action::Destroy(place) = &action {
-                    let doomed = world.mine().find(|((_, vmid), guest)| *vmid == place.vmid && guest.node == place.node);
+                if strict
+                    && !self.deleting
+                    && let Action::Destroy(place) = &action
+                {
+                    let doomed =
+                        world.mine().find(|((_, vmid), guest)| *vmid == place.vmid && guest.node == place.node);
                     let ran = doomed.and_then(|(_, guest)| guest.ran);
                     assert!(ran.is_none_or(|ran| world.seconds - ran <= 60), "{action:?} destroys what was used");
                 }

@@ -181,7 +181,8 @@ impl World {
             return Volumes::Unknown("it is offline".into());
         }
         let here = self.volumes.iter().filter(|(node, vmid, _)| *node == place.node && *vmid == place.vmid);
-        let volumes = here.map(|(_, vmid, mine)| Volume { id: format!("local:{vmid}-{mine}"), shared: false }).collect();
+        let volumes =
+            here.map(|(_, vmid, mine)| Volume { id: format!("local:{vmid}-{mine}"), shared: false }).collect();
         Volumes::Known(Stored { volumes, available: BTreeMap::new() })
     }
 
@@ -330,7 +331,8 @@ impl World {
 
     /// Workers die without a word; a clone's target stays locked.
     pub fn kill(&mut self, which: impl Fn(&Running) -> bool) {
-        let killed: Vec<_> = self.running.iter().filter(|(_, task)| which(task)).map(|(upid, _)| upid.clone()).collect();
+        let killed: Vec<_> =
+            self.running.iter().filter(|(_, task)| which(task)).map(|(upid, _)| upid.clone()).collect();
         for upid in killed {
             let Running { node, .. } = self.running.remove(&upid).unwrap();
             self.ended.insert(upid, (node, Err("unexpected status".into())));
@@ -342,8 +344,11 @@ impl World {
     }
 
     fn carry_out(&mut self, node: &'static str, job: &Job, well: bool) -> Result<(), String> {
-        let (Job::Clone { vmid, .. } | Job::Resize { vmid, .. } | Job::Start(vmid) | Job::Stop(vmid) | Job::Destroy(vmid)) =
-            *job;
+        let (Job::Clone { vmid, .. }
+        | Job::Resize { vmid, .. }
+        | Job::Start(vmid)
+        | Job::Stop(vmid)
+        | Job::Destroy(vmid)) = *job;
         let key = (site_of(node), vmid);
         let here = super::build::place(node, vmid);
         if let Job::Clone { description, clash, .. } = job {
