@@ -21,6 +21,8 @@ pub(super) enum Remains {
     Foreign,
 }
 
+/// The word for what is still being made or removed.
+const BUSY: &str = "Busy";
 /// How long a leftover that could not be removed is left alone, while the object lives.
 const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -117,6 +119,8 @@ impl Context<'_> {
                         }
                     })));
                 }
+                // No command is given while something works on it.
+                Remains::Stuck(reason, None) if reason.word == BUSY => waiting = waiting.or(Some(Step::Wait(reason))),
                 Remains::Stuck(reason, command) => {
                     let command = command.or_else(|| leftover.command.clone());
                     let help = command.map(|command| {
@@ -196,7 +200,7 @@ impl Context<'_> {
         let dated = !self.lists_lock(place, machine.config.lock());
         if dated || self.is_cloning(place, intent) || self.is_busy(place) {
             let message = format!("VM {vmid} on {node} is still being made or removed");
-            return Remains::Stuck(Reason::new("Busy", message), None);
+            return Remains::Stuck(Reason::new(BUSY, message), None);
         }
         let lock = machine.config.lock().unwrap_or("clone");
         let command = match lock {

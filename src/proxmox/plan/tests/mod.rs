@@ -5,5 +5,6 @@ mod create;
 mod explore;
 mod keep;
 mod place;
+mod remove;
 mod walker;
 mod world;
