@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     Action, AttemptOutcome, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Recorded, Removal, Seen,
-    Stage, Step, TaskAction, TaskSight, Volumes,
+    Stage, Step, TaskAction, TaskSight, Volume, Volumes,
     whose::{Whose, whose},
 };
 use crate::proxmox::inventory::Reach;
@@ -21,6 +21,8 @@ pub(super) enum Remains {
     Foreign,
 }
 
+/// The word for what is still being made or removed.
+const BUSY: &str = "Busy";
 /// How long a leftover that could not be removed is left alone, while the object lives.
 const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -117,6 +119,8 @@ impl Context<'_> {
                         }
                     })));
                 }
+                // No command is given while something works on it.
+                Remains::Stuck(reason, None) if reason.word == BUSY => waiting = waiting.or(Some(Step::Wait(reason))),
                 Remains::Stuck(reason, command) => {
                     let command = command.or_else(|| leftover.command.clone());
                     let help = command.map(|command| {
@@ -196,7 +200,7 @@ impl Context<'_> {
         let dated = !self.lists_lock(place, machine.config.lock());
         if dated || self.is_cloning(place, intent) || self.is_busy(place) {
             let message = format!("VM {vmid} on {node} is still being made or removed");
-            return Remains::Stuck(Reason::new("Busy", message), None);
+            return Remains::Stuck(Reason::new(BUSY, message), None);
         }
         let lock = machine.config.lock().unwrap_or("clone");
         let command = match lock {
@@ -242,22 +246,32 @@ impl Context<'_> {
         };
         Ok(match volumes.first() {
             None => Remains::Nothing,
-            // They may be those of the guest that has the VMID now.
-            Some(_) if self.is_others(place) => Remains::Nothing,
-            Some(volume) if volume.shared => Remains::Stuck(
-                Reason::new(
-                    "VolumeLeft",
-                    format!(
-                        "volume {} is left on a shared storage, where another cluster's may have the same name",
-                        volume.id
+            Some(volume) => match self.other_holder(place) {
+                // They are those of the container that has the VMID now.
+                Some(holder) if holder == self.proxmox_name(node) => Remains::Nothing,
+                Some(holder) => Remains::Stuck(
+                    Reason::new(
+                        "VolumeLeft",
+                        format!(
+                            "volume {} is left on {node}, and VMID {vmid} is another guest's on {holder} now; if it is no \
+                             copy of that guest's, it can be removed",
+                            volume.id
+                        ),
                     ),
+                    Some(format!("pvesm free {}", volume.id)),
                 ),
-                Some(format!("pvesm free {}", volume.id)),
-            ),
-            Some(volume) => {
-                Remains::Step(Step::Act(Action::FreeVolume { place: place.clone(), volume: volume.id.clone() }))
-            }
+                None => self.free(place, volume),
+            },
         })
+    }
+
+    fn free(&self, place: &Place, volume: &Volume) -> Remains {
+        if !volume.shared {
+            return Remains::Step(Step::Act(Action::FreeVolume { place: place.clone(), volume: volume.id.clone() }));
+        }
+        let message =
+            format!("volume {} is left on a shared storage, where another cluster's may have the same name", volume.id);
+        Remains::Stuck(Reason::new("VolumeLeft", message), Some(format!("pvesm free {}", volume.id)))
     }
 
     /// A clone that is given up is stopped; any other task is awaited.

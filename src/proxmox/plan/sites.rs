@@ -101,11 +101,17 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Whether another guest of the place's cluster has the VMID, as far as the list knows: its volumes carry it too.
-    pub(super) fn is_others(&self, place: &Place) -> bool {
-        self.snapshot()
-            .vm(&place.node, place.vmid)
-            .is_some_and(|entry| entry.kind != GuestKind::Qemu || entry.node.as_deref() != Some(&place.node))
+    /// Proxmox' name of the node where another guest of the place's cluster has the VMID, as far as the list knows: its
+    /// volumes carry it too.
+    pub(super) fn other_holder(&self, place: &Place) -> Option<&'a str> {
+        let entry = self.snapshot().vm(&place.node, place.vmid)?;
+        let other = entry.kind != GuestKind::Qemu || entry.node.as_deref() != Some(&place.node);
+        other.then_some(&entry.proxmox_node)
+    }
+
+    /// Proxmox' own name of a node.
+    pub(super) fn proxmox_name(&self, node: &str) -> &'a str {
+        self.node(node).map_or("", |state| &state.proxmox_name)
     }
 
     /// Whether two of our nodes belong to one cluster.
@@ -179,6 +185,18 @@ impl<'a> Context<'a> {
                     && claim.mark.namespace == owner.namespace
                     && claim.mark.name == owner.name
             })
+            .collect()
+    }
+
+    /// Where there are machines with our second mark, which says the VMID too.
+    pub(super) fn second_marks(&self) -> Vec<Place> {
+        let machines = self.snapshot().sites().flat_map(|(_, site)| &site.vms);
+        machines
+            .filter(|(vmid, entry)| {
+                let uuid = entry.details.as_ref().and_then(|details| details.smbios_uuid);
+                uuid.is_some_and(|uuid| uuid == self.owner.smbios_uuid(**vmid))
+            })
+            .filter_map(|(vmid, entry)| Some(Place { node: entry.node.clone()?, vmid: *vmid }))
             .collect()
     }
 

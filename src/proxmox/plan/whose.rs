@@ -67,7 +67,11 @@ impl Context<'_> {
         if let Some(stall) = self.claim_out_of_reach() {
             return Ok(stall);
         }
-        Ok(match self.other_claims(None)?.as_slice() {
+        let mut places = self.other_claims(None)?;
+        places.extend(self.second_marks());
+        places.sort();
+        places.dedup();
+        Ok(match places.as_slice() {
             [] => self.record(|recorded| recorded.lost = false),
             [place] => self.take_over(place)?,
             places => Step::Stall(claimants(places)),

@@ -128,6 +128,8 @@ impl Stage {
                         guest.node = to;
                         world.volumes.remove(&(from, key.1, true));
                         world.volumes.insert((to, key.1, true));
+                        // It takes longer than the time between two polls.
+                        world.poll();
                     }
                 }
             }
@@ -262,6 +264,9 @@ impl Stage {
             if let Some(guest) = self.world.guests.get_mut(&(site_of(&left.place.node), left.place.vmid)) {
                 guest.power *= u8::from(!guest.mine);
             }
+            if left.command.is_some_and(|command| command.starts_with("pvesm free local:")) {
+                self.world.volumes.retain(|(node, vmid, mine)| !(*mine && place(node, *vmid) == left.place));
+            }
         }
         let leftovers = self.object.recorded.iter().flat_map(|recorded| recorded.leftovers.clone());
         let told: Vec<_> = leftovers.filter(|left| left.command.is_some()).map(|left| left.place).collect();
@@ -346,7 +351,7 @@ fn walk(events: &[Event], delete: bool) {
 
 #[test]
 fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
-    let config = Config { cases: 300, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let config = Config { cases: 3000, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let strategy = (prop::collection::vec(events(), 0..120), any::<bool>());
     runner

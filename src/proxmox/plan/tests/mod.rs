@@ -1,6 +1,10 @@
 //! The plan's tests: tables of situations, and walks through a model of Proxmox.
 
 mod build;
+mod create;
 mod explore;
+mod keep;
+mod place;
+mod remove;
 mod walker;
 mod world;

@@ -155,6 +155,8 @@ impl Walk {
                 self.record(*next, object);
                 false
             }
+            // A call of one that does not know of the deletion is beyond any plan: the write before it has to be refused.
+            Step::Act(_) if object.deleting && !self.deleting => false,
             Step::Act(action) => {
                 let strict = self.version == object.version;
                 if strict
