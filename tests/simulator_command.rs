@@ -51,10 +51,14 @@ fn a_field_that_a_scenario_does_not_have_is_named() {
 }
 
 #[test]
-fn the_demo_has_five_nodes_of_which_one_is_down_and_one_has_no_template() {
+fn the_demo_has_five_nodes_whose_templates_differ() {
     let simulator = Simulator::new(Scenario::demo());
     assert_eq!(simulator.nodes(), ["sv1", "sv2", "sv3", "sv4", "sv5"]);
-    assert!(simulator.vms().iter().all(|vm| vm.template && vm.node != "sv4"));
+    let systems = |node: &str| -> Vec<String> {
+        simulator.vms().iter().filter(|vm| vm.template && vm.node == node).map(|vm| vm.name.clone()).collect()
+    };
+    assert_eq!(systems("sv4"), ["fedora41"]);
+    assert_eq!(systems("sv1"), ["debian12", "ubuntu2404"]);
 }
 
 #[tokio::test]

@@ -4,94 +4,109 @@
 mod standalone_support;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::json;
 use standalone_support::{client, open};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
 
-const DIRECTORY: &str = "CLOUDFASTER_TEST_DIRECTORY";
 const WRITERS: usize = 4;
 const ROUNDS: usize = 5;
 
-/// The process that the other test kills: it writes, and reports each answer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it is started by the test that kills it"]
-async fn writes_until_it_is_killed() {
-    let directory = std::env::var(DIRECTORY).expect("the test that starts this says where");
-    let plane = open(directory.as_ref()).await;
-    let maps: Api<ConfigMap> = Api::default_namespaced(client(&plane));
-    let run = std::process::id();
-    let writers = (0..WRITERS).map(|writer| {
-        let maps = maps.clone();
-        async move {
-            for round in 0.. {
-                let name = format!("r{run}-w{writer}-{round}");
-                let map = ConfigMap {
-                    metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
-                    ..ConfigMap::default()
-                };
-                let created = maps.create(&PostParams::default(), &map).await.unwrap();
-                report("created", &created);
-                let patch = json!({ "data": { "round": round.to_string() } });
-                let params = PatchParams::default();
-                let changed = maps.patch(&name, &params, &Patch::Merge(&patch)).await;
-                report("changed", &changed.unwrap());
-                if round % 3 == 0 {
-                    maps.delete(&name, &DeleteParams::default()).await.unwrap();
-                    report("deleted", &created);
-                }
-            }
-        }
-    });
-    futures::future::join_all(writers).await;
+/// What was answered so far: the names, with the version of those that are there.
+#[derive(Default)]
+struct Answers {
+    expected: BTreeMap<String, Option<u64>>,
+    newest: u64,
+    count: usize,
 }
 
-fn report(what: &str, map: &ConfigMap) {
-    let version = map.resource_version().unwrap();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{what} {} {version}", map.name_any()).unwrap();
-    out.flush().unwrap();
+impl Answers {
+    fn note(&mut self, map: &ConfigMap, is_there: bool) {
+        let version: u64 = map.resource_version().unwrap().parse().unwrap();
+        self.newest = self.newest.max(version);
+        self.expected.insert(map.name_any(), is_there.then_some(version));
+        self.count += 1;
+    }
+}
+
+/// Creates, changes and deletes until the server does not answer any more.
+async fn write(maps: Api<ConfigMap>, prefix: String, answers: watch::Sender<Answers>) -> Result<(), kube::Error> {
+    for round in 0.. {
+        let name = format!("{prefix}-{round}");
+        let map = ConfigMap {
+            metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+            ..ConfigMap::default()
+        };
+        let created = maps.create(&PostParams::default(), &map).await?;
+        answers.send_modify(|answers| answers.note(&created, true));
+        let patch = json!({ "data": { "round": round.to_string() } });
+        let changed = maps.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        answers.send_modify(|answers| answers.note(&changed, true));
+        if round % 3 == 0 {
+            maps.delete(&name, &DeleteParams::default()).await?;
+            answers.send_modify(|answers| answers.note(&created, false));
+        }
+    }
+    Ok(())
+}
+
+/// The program as its users start it, and a client that reaches it as kubectl does.
+async fn start(directory: &Path) -> (Child, Client) {
+    let kubeconfig = directory.join("kubeconfig");
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloudfaster"))
+        .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = async { while !lines.next_line().await.unwrap().expect("it serves").contains("KUBECONFIG") {} };
+    tokio::time::timeout(Duration::from_secs(60), ready).await.expect("it comes up");
+    let read = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+    (child, Client::try_from(config).unwrap())
 }
 
 #[tokio::test]
 async fn every_acknowledged_write_survives_kill_9() {
+    // Whoever was first installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let directory = tempfile::tempdir().unwrap();
-    let mut expected: BTreeMap<String, Option<u64>> = BTreeMap::new();
-    let mut newest = 0;
+    let (answers, mut seen) = watch::channel(Answers::default());
     for round in 0..ROUNDS {
-        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "writes_until_it_is_killed"])
-            .env(DIRECTORY, directory.path())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut answers = 0;
-        // Killed in full flight; what it had reported until then is read to the end.
-        while let Some(line) =
-            tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.expect("the writer writes").unwrap()
-        {
-            let words: Vec<&str> = line.split(' ').collect();
-            let [what @ ("created" | "changed" | "deleted"), name, version] = words[..] else {
-                continue;
-            };
-            let version: u64 = version.parse().unwrap();
-            newest = newest.max(version);
-            expected.insert(name.to_owned(), (what != "deleted").then_some(version));
-            answers += 1;
-            if answers == 100 + 70 * round {
-                child.start_kill().unwrap();
-            }
-        }
+        let (mut child, remote) = start(directory.path()).await;
+        let before = seen.borrow().count;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let maps = Api::default_namespaced(remote.clone());
+                tokio::spawn(write(maps, format!("r{round}-w{writer}"), answers.clone()))
+            })
+            .collect();
+        // Killed in full flight.
+        let enough = seen.wait_for(|answers| answers.count >= before + 100 + 70 * round);
+        drop(tokio::time::timeout(Duration::from_secs(60), enough).await.expect("the writers write").unwrap());
+        child.start_kill().unwrap();
         assert!(!child.wait().await.unwrap().success());
-        assert!(answers >= 100, "only {answers} writes were answered");
+        for writer in writers {
+            writer.abort();
+            let _ = writer.await;
+        }
+        let (expected, newest) = {
+            let answers = seen.borrow();
+            (answers.expected.clone(), answers.newest)
+        };
 
         let plane = open(directory.path()).await;
         let maps: Api<ConfigMap> = Api::default_namespaced(client(&plane));

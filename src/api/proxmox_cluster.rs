@@ -1,5 +1,8 @@
 //! `ProxmoxCluster`: how to reach Proxmox, and what tenants may do there.
 
+// Each column of the table has a type.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

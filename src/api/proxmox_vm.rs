@@ -1,5 +1,8 @@
 //! `ProxmoxVM`: one virtual machine.
 
+// Each column of the table has a type.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

@@ -72,7 +72,7 @@ impl Scenario {
     }
 
     /// The old system's story: `sv1` to `sv5` in one cluster, with local storage, where `sv1` is small,
-    /// `sv3` is down and `sv4` has no template.
+    /// `sv3` is down and `sv4` has but one template.
     pub fn demo() -> Self {
         let mut scenario = Self::empty(&["sv1", "sv2", "sv3", "sv4", "sv5"]);
         scenario.cluster_name = Some("cloudfaster-demo".into());
@@ -84,15 +84,19 @@ impl Scenario {
             node.memory_mib = if index == 0 { 12 * 1024 } else { 64 * 1024 };
             node.online = node.name != "sv3";
         }
-        scenario.templates = [("sv1", 9001), ("sv2", 9002), ("sv3", 9003), ("sv5", 9005)]
-            .into_iter()
-            .flat_map(|(node, vmid)| {
-                [
-                    GuestSpec::new(vmid, "debian12", node).disk("local-lvm", 3).tags("debian12"),
-                    GuestSpec::new(vmid + 100, "ubuntu2404", node).disk("local-lvm", 4).tags("ubuntu2404"),
-                ]
-            })
-            .collect();
+        let template = |vmid: u32, name: &str, node: &str, gib: u64, tags: &str| {
+            GuestSpec::new(vmid, name, node).disk("local-lvm", gib).tags(tags)
+        };
+        for (node, vmid) in [("sv1", 9001), ("sv2", 9002), ("sv3", 9003), ("sv5", 9005)] {
+            scenario.templates.push(template(vmid, "debian12", node, 3, "debian12"));
+            scenario.templates.push(template(vmid + 100, "ubuntu2404", node, 4, "ubuntu2404"));
+        }
+        for (node, vmid) in [("sv4", 9204), ("sv5", 9205)] {
+            scenario.templates.push(template(vmid, "fedora41", node, 5, "fedora"));
+        }
+        for (node, vmid) in [("sv3", 9303), ("sv5", 9305)] {
+            scenario.templates.push(template(vmid, "windows11", node, 24, "windows"));
+        }
         scenario
     }
 }

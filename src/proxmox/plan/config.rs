@@ -28,7 +28,7 @@ pub(super) fn differences(
     // The second mark comes with the first configuration, so its absence says that the passwords were not set yet:
     // they read back masked and cannot be compared.
     let uuid = owner.smbios_uuid(place.vmid);
-    let configured = stage != Stage::Creating || config.smbios_uuid() == Some(uuid);
+    let configured = stage == Stage::Established || config.smbios_uuid() == Some(uuid);
     if let Some(cloud_init) = &spec.cloud_init {
         changes.extend(cloud_init_differences(cloud_init, configured, config));
     }

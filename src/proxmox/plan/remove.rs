@@ -107,6 +107,16 @@ impl Context<'_> {
                 }
                 Remains::Step(step @ (Step::Act(_) | Step::Record(_))) => return Ok(Some(step)),
                 Remains::Step(step) => waiting = waiting.or(Some(step)),
+                Remains::Stuck(reason, command) if command.is_some() && command != leftover.command => {
+                    return Ok(Some(self.record(|recorded| {
+                        for known in &mut recorded.leftovers {
+                            if known.place == leftover.place {
+                                known.reason.clone_from(&reason.message);
+                                known.command.clone_from(&command);
+                            }
+                        }
+                    })));
+                }
                 Remains::Stuck(reason, command) => {
                     let command = command.or_else(|| leftover.command.clone());
                     let help = command.map(|command| {
@@ -139,11 +149,11 @@ impl Context<'_> {
                 None,
             )),
             Seen::Absent => match intent {
-                Some(intent) if removal == Removal::Deletion => match self.moved(intent)? {
+                Some(intent) => match self.moved(intent)? {
                     Some(remains) => Ok(remains),
                     None => self.loose_volumes(place),
                 },
-                _ => self.loose_volumes(place),
+                None => self.loose_volumes(place),
             },
             Seen::Present(machine) => Ok(match whose(self.owner, place, &machine.config) {
                 Whose::Foreign => Remains::Foreign,
@@ -197,11 +207,8 @@ impl Context<'_> {
         Remains::Stuck(Reason::new("NeedsAdministrator", message), Some(command))
     }
 
-    /// Before a deletion believes that a machine is gone, its siblings are asked: it may have been moved.
+    /// Before a machine is believed to be gone, its siblings are asked: somebody may have moved it.
     fn moved(&self, intent: &Intent) -> Planned<Option<Remains>> {
-        if !matches!(intent.stage, Stage::Starting | Stage::Established) {
-            return Ok(None);
-        }
         let place = &intent.place;
         for node in self.siblings(&place.node) {
             let other = Place { node, vmid: place.vmid };
