@@ -1,0 +1,15 @@
+//! Machines from the manifest to Ready and to their end: the reconcilers against the embedded control plane and a
+//! simulated Proxmox, held to the promises of the project.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+// mod conditions;
+mod crashes;
+mod deletion;
+mod examples;
+// mod failover;
+// mod fakepve;
+// mod lost_calls;
+// mod placement;
+// mod processes;
+// mod scale;
+mod support;

@@ -1,0 +1,42 @@
+//! Everything that the reconcilers log, kept to be searched for what must not be there.
+
+use std::{io, sync::Arc};
+
+use parking_lot::Mutex;
+use tracing_subscriber::{filter::EnvFilter, fmt::MakeWriter};
+
+static KEPT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Keep;
+
+impl io::Write for Keep {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        KEPT.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Keeper;
+
+impl<'a> MakeWriter<'a> for Keeper {
+    type Writer = Keep;
+
+    fn make_writer(&'a self) -> Keep {
+        Keep
+    }
+}
+
+/// Keeps the logs from here on, the most detailed of the project's own included.
+pub fn keep() {
+    let filter = EnvFilter::new("debug,cloudfaster=trace,h2=info,rustls=info,hyper=info,hyper_util=info,tower=info");
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Keeper).init();
+}
+
+/// What was logged so far, by all tests of this process.
+pub fn kept() -> Arc<str> {
+    String::from_utf8_lossy(&KEPT.lock()).into()
+}
