@@ -113,7 +113,8 @@ async fn the_examples_become_ready_and_tell_the_old_systems_story() {
     assert_eq!((node("web").as_str(), outcomes(&lab, "web")), ("sv1", vec![at("sv1", Succeeded)]));
     assert_eq!(outcomes(&lab, "database"), [at("sv1", Skipped), at("sv2", Succeeded)]);
     assert!(told(&lab, "database", "sv1").contains("memory"), "{:?}", story(&lab, "database"));
-    let desktop = [at("sv1", Skipped), at("sv2", Skipped), at("sv3", Skipped), at("sv4", Skipped), at("sv5", Succeeded)];
+    let desktop =
+        [at("sv1", Skipped), at("sv2", Skipped), at("sv3", Skipped), at("sv4", Skipped), at("sv5", Succeeded)];
     assert_eq!(outcomes(&lab, "desktop"), desktop);
     for without in ["sv1", "sv2", "sv4"] {
         assert!(told(&lab, "desktop", without).contains("template"), "{:?}", story(&lab, "desktop"));
@@ -154,7 +155,9 @@ async fn the_configs_are_as_the_specs_say(lab: &Lab, names: &[&str]) {
         assert!(set.iter().any(|each| each.starts_with("resize ")), "{name}: not grown before the start: {set:?}");
     }
     let place = |name: &str| u32::try_from(lab.get(name).unwrap().status.unwrap().vmid.unwrap()).unwrap();
-    for (name, range) in [("web", 1000..2000), ("database", 1000..2000), ("desktop", 3000..4000), ("builder", 6000..7000)] {
+    for (name, range) in
+        [("web", 1000..2000), ("database", 1000..2000), ("desktop", 3000..4000), ("builder", 6000..7000)]
+    {
         assert!(range.contains(&place(name)), "{name} has the VMID {}", place(name));
     }
     cloud_init(lab, place("web"), &requests).await;

@@ -38,7 +38,7 @@ use crate::{
     api::{FINALIZER, ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     proxmox::{
         outcome,
-        plan::{self, Action, Claim, Desired, Observed, Recorded, Stage, Step},
+        plan::{self, Action, Claim, Desired, Intent, Observed, Recorded, Stage, Step},
     },
 };
 
@@ -257,14 +257,20 @@ impl MachineReconciler {
                 self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
                 Ok(Some(Next::After(TASK_RUNNING)))
             }
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                // What is written into the notes is to be found by the next search for marks.
+                if let Some(Intent { place, .. }) = &walk.world.recorded.intent {
+                    fleet.inventory.reread(&place.node, place.vmid);
+                }
+                Ok(None)
+            }
             Err(error) if matches!(action, Action::Tag { .. }) => {
                 tracing::info!(%error, "Proxmox refuses the tag; the machine goes without");
                 self.tag_refused.lock().insert(walk.world.owner.uid.clone());
                 Ok(None)
             }
             Err(error) => {
-                tracing::info!(%error, ?action, "a call failed");
+                tracing::info!(%error, action = action.name(), "a call failed");
                 let gone = matches!(walk.world.desired, Desired::Gone);
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());

@@ -109,3 +109,20 @@ impl Step {
         }
     }
 }
+
+impl Action {
+    /// What kind of change it is, for logs: its values may be secret.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Clone { .. } => "Clone",
+            Self::Configure { .. } => "Configure",
+            Self::Tag { .. } => "Tag",
+            Self::Resize { .. } => "Resize",
+            Self::Start(_) => "Start",
+            Self::Stop(_) => "Stop",
+            Self::Destroy(_) => "Destroy",
+            Self::FreeVolume { .. } => "FreeVolume",
+            Self::StopTask(_) => "StopTask",
+        }
+    }
+}

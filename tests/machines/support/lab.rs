@@ -248,14 +248,18 @@ impl Lab {
                 let status = self.get(name)?.status?;
                 let vmid = u32::try_from(status.vmid?).ok()?;
                 let node = status.node?;
-                made.iter().any(|vm| vm.vmid == vmid && vm.node == node && vm.name == **name && vm.running).then_some(vmid)
+                made.iter()
+                    .any(|vm| vm.vmid == vmid && vm.node == node && vm.name == **name && vm.running)
+                    .then_some(vmid)
             })
             .collect();
         expected.sort_unstable();
         expected.dedup();
         let vmids: Vec<u32> = made.iter().map(|vm| vm.vmid).collect();
         let volumes = self.volumes_made();
-        let owned = |volume: &VolumeView| made.iter().any(|vm| vm.vmid == volume.vmid && Some(&vm.node) == volume.node.as_ref());
+        let owned = |volume: &VolumeView| {
+            made.iter().any(|vm| vm.vmid == volume.vmid && Some(&vm.node) == volume.node.as_ref())
+        };
         let right = expected.len() == names.len()
             && vmids == expected
             && volumes.iter().all(owned)
@@ -268,7 +272,12 @@ impl Lab {
     pub fn describe(&self) -> String {
         let mut text = String::new();
         for (name, vm) in self.seen() {
-            let _ = writeln!(text, "object {name}: finalizers {:?}, deleted {:?}", vm.finalizers(), vm.metadata.deletion_timestamp);
+            let _ = writeln!(
+                text,
+                "object {name}: finalizers {:?}, deleted {:?}",
+                vm.finalizers(),
+                vm.metadata.deletion_timestamp
+            );
             let _ = writeln!(text, "  {}", serde_json::to_string(&vm.status).unwrap());
         }
         if let Some(cluster) = self.cluster() {
@@ -284,7 +293,8 @@ impl Lab {
             let _ = writeln!(text, "task {} {} on {}: {:?}", task.kind, task.id, task.node, task.status);
         }
         for request in self.simulator.requests().iter().filter(|request| request.method != "GET") {
-            let _ = writeln!(text, "request {} {} {} {:?}", request.number, request.method, request.path, request.status);
+            let _ =
+                writeln!(text, "request {} {} {} {:?}", request.number, request.method, request.path, request.status);
         }
         for (_, fault, hits) in self.simulator.faults() {
             let _ = writeln!(text, "fault {fault:?}: hit {hits} times");
