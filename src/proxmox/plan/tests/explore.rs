@@ -119,7 +119,9 @@ impl Stage {
                 }
             }
             Event::Migrate => {
-                let moved = world.mine().find(|((site, _), guest)| *site == 0 && guest.lock().is_none());
+                // A stub that nobody can tell whose it is goes nowhere.
+                let movable = |guest: &Guest| guest.lock().is_none() && !guest.config().is_temporary_clone();
+                let moved = world.mine().find(|((site, _), guest)| *site == 0 && movable(guest));
                 if let Some(key) = moved.map(|(key, _)| *key) {
                     let guest = world.guests.get_mut(&key).unwrap();
                     let from = guest.node;
