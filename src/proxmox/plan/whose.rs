@@ -70,15 +70,17 @@ impl Context<'_> {
     /// Machines of ours beside the one that is recorded: a clone call that was under way when its process died, or that
     /// came from one that knew nothing newer, was carried out after its attempt was over.
     ///
-    /// While the object lives these are only such as never ran: at the place of an attempt that failed, or without the
+    /// While the object lives these are only such as never ran: under the VMID of an attempt that failed, or without the
     /// second mark. When it is deleted, any machine that carries its mark goes.
     pub(super) fn late_clones(&self, removal: Removal) -> Planned<Vec<Place>> {
         let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
         let mut late = Vec::new();
         for place in self.other_claims(here) {
             let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
-            let failed_here =
-                attempts().any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
+            // On whichever node of the cluster it is now.
+            let failed_here = attempts().any(|attempt| {
+                attempt.outcome != AttemptOutcome::Succeeded && self.is_same_site(&attempt.node, &place.node)
+            });
             // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
             let copied =
                 attempts().next().is_some() && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
