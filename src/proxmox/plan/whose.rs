@@ -101,6 +101,20 @@ impl Context<'_> {
                 late.push(place);
             }
         }
+        // One that has only just begun bears no mark yet, and is told by its place.
+        for attempt in self.recorded.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Succeeded) {
+            let Some(vmid) = attempt.vmid else { continue };
+            let place = Place { node: attempt.node.clone(), vmid };
+            let known = here == Some(&place) || self.recorded.leftovers.iter().any(|left| left.place == place);
+            if known || late.contains(&place) || !self.lists(&place) {
+                continue;
+            }
+            if let Seen::Present(machine) = self.sight(&place)?
+                && whose(self.owner, &place, &machine.config) == Whose::Undecided
+            {
+                late.push(place);
+            }
+        }
         Ok(late)
     }
 
