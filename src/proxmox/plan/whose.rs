@@ -121,6 +121,11 @@ impl Context<'_> {
     /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine
     /// may have run for years, and is never made anew by itself.
     pub(super) fn take_over(&self, place: &Place) -> Planned {
+        // What works on it may be about to remove it.
+        if self.is_busy(place) {
+            let message = format!("VM {} on {} carries our mark, and a task works on it", place.vmid, place.node);
+            return Ok(Step::Wait(Reason::new("Busy", message)));
+        }
         let stage = match self.sight(place)? {
             Seen::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
                 Stage::Established
