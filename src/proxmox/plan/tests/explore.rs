@@ -357,7 +357,7 @@ fn walk(events: &[Event], delete: bool) {
 
 #[test]
 fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
-    let config = Config { cases: 500, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let config = Config { cases: 400, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let strategy = (prop::collection::vec(events(), 0..200), any::<bool>());
     runner
