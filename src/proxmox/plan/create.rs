@@ -64,6 +64,11 @@ impl Context<'_> {
         if machine.power != Power::Stopped {
             return self.starting(intent);
         }
+        // A clone that was killed and unlocked by hand bears our mark, and lacks what was not copied yet.
+        if machine.config.boot_disk().is_none() {
+            let message = format!("VM {} on {} has no boot disk", intent.place.vmid, intent.place.node);
+            return self.record(|recorded| recorded.give_up(Reason::new("CloneIncomplete", message)));
+        }
         // Never sent before it is written down: from here on the machine may have run.
         self.change(spec, intent, machine).unwrap_or_else(|| self.starting(intent))
     }

@@ -125,6 +125,7 @@ pub enum TemplateRef {
 
 /// All that is desired of an object.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum Desired {
     /// The machine is to be there and to run.
     Running {

@@ -385,5 +385,5 @@ fn unknown_os(spec: &MachineSpec, fleet: &Fleet) -> Reason {
 /// Bytes for people.
 fn gib(bytes: u64) -> String {
     let mib = bytes >> 20;
-    if mib % 1024 == 0 { format!("{} GiB", mib >> 10) } else { format!("{mib} MiB") }
+    if mib.is_multiple_of(1024) { format!("{} GiB", mib >> 10) } else { format!("{mib} MiB") }
 }

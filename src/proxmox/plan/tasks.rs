@@ -21,6 +21,16 @@ impl<'a> Context<'a> {
         let Some(task) = &self.recorded.task else { return Ok(None) };
         Ok(Some(match self.task_sight(task)? {
             TaskSight::Running(percent) => Step::Wait(running(task, *percent)),
+            TaskSight::Succeeded if task.action == TaskAction::Destroy => self.record(|recorded| {
+                recorded.task = None;
+                // What has its place from now on is somebody else's.
+                if let Some(intent) = &mut recorded.intent
+                    && intent.place.node == task.node
+                    && task.upid.id() == intent.place.vmid.to_string()
+                {
+                    intent.stage = Stage::Abandoning;
+                }
+            }),
             TaskSight::Succeeded | TaskSight::Vanished => self.record(|recorded| recorded.task = None),
             // A node that is gone takes its task with it; the machine itself is looked at next.
             TaskSight::Unknown(_) if self.is_gone(&task.node) => self.record(|recorded| recorded.task = None),

@@ -81,15 +81,17 @@ impl Context<'_> {
     /// Machines of ours beside the one that is recorded: a clone call that was under way when its process died, or that
     /// came from one that knew nothing newer, was carried out after its attempt was over.
     ///
-    /// While the object lives these are only such as never ran: at the place of an attempt that failed, or without the
+    /// While the object lives these are only such as never ran: under the VMID of an attempt that failed, or without the
     /// second mark. When it is deleted, any machine that carries its mark goes.
     pub(super) fn late_clones(&self, removal: Removal) -> Planned<Vec<Place>> {
         let here = self.recorded.intent.as_ref().map(|intent| &intent.place);
         let mut late = Vec::new();
         for place in self.other_claims(here)? {
             let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
-            let failed_here =
-                attempts().any(|attempt| attempt.node == place.node && attempt.outcome != AttemptOutcome::Succeeded);
+            // On whichever node of the cluster it is now.
+            let failed_here = attempts().any(|attempt| {
+                attempt.outcome != AttemptOutcome::Succeeded && self.is_same_site(&attempt.node, &place.node)
+            });
             // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
             let copied =
                 attempts().next().is_some() && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
@@ -110,12 +112,31 @@ impl Context<'_> {
                 late.push(place);
             }
         }
+        // One that has only just begun bears no mark yet, and is told by its place.
+        for attempt in self.recorded.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Succeeded) {
+            let Some(vmid) = attempt.vmid else { continue };
+            let place = Place { node: attempt.node.clone(), vmid };
+            let known = here == Some(&place) || self.recorded.leftovers.iter().any(|left| left.place == place);
+            if known || late.contains(&place) || !self.lists(&place) {
+                continue;
+            }
+            if let Seen::Present(machine) = self.sight(&place)?
+                && whose(self.owner, &place, &machine.config) == Whose::Undecided
+            {
+                late.push(place);
+            }
+        }
         Ok(late)
     }
 
     /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine
     /// may have run for years, and is never made anew by itself.
     pub(super) fn take_over(&self, place: &Place) -> Planned {
+        // What works on it may be about to remove it.
+        if self.is_busy(place) {
+            let message = format!("VM {} on {} carries our mark, and a task works on it", place.vmid, place.node);
+            return Ok(Step::Wait(Reason::new("Busy", message)));
+        }
         let stage = match self.sight(place)? {
             Seen::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
                 Stage::Established

@@ -96,6 +96,12 @@ fn a_clone_that_was_killed_is_left_behind_with_the_command_that_helps() {
 }
 
 #[test]
+fn a_killed_clone_that_somebody_unlocked_is_never_started() {
+    let half = changed(&cloned_config(600), &[("scsi0", "")]);
+    assert_eq!(creating().machine(here(), half, Power::Stopped).outcome(), "destroy a/600");
+}
+
+#[test]
 fn a_clone_is_not_given_up_on_a_list_that_is_from_before_or_after() {
     let scene = creating().machine(here(), stub(), Power::Stopped);
     let before = scene.clone().with(|scene| {

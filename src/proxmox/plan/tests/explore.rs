@@ -61,6 +61,10 @@ impl Stage {
 
     fn happen(&mut self, event: Event) {
         let Self { world, object, walkers, removed_by_hand } = self;
+        if matches!(event, Event::Step(1) | Event::Faulty(1, _)) {
+            // What a clone leaves that failed and that nobody has a record of bears no mark: no plan can find it.
+            (world.sticks, world.sticky_volumes) = (false, false);
+        }
         match event {
             Event::Step(which) => walkers[which].step(object, world, Fault::None),
             Event::Faulty(which, fault) => walkers[which].step(object, world, fault),
@@ -93,8 +97,8 @@ impl Stage {
             }
             Event::StickyVolumes => world.sticky_volumes = world.sticks,
             Event::Copy => {
-                let copied =
-                    world.mine().find(|(_, guest)| guest.lock().is_none()).map(|(key, guest)| (*key, guest.clone()));
+                let whole = |guest: &Guest| guest.lock().is_none() && !guest.config().is_temporary_clone();
+                let copied = world.mine().find(|(_, guest)| whole(guest)).map(|(key, guest)| (*key, guest.clone()));
                 if let Some(((site, _), guest)) = copied {
                     let vmid = 800 + u32::try_from(world.guests.len()).unwrap();
                     let mut copy = Guest { mine: false, power: 0, ran: None, ..guest };
@@ -119,7 +123,9 @@ impl Stage {
                 }
             }
             Event::Migrate => {
-                let moved = world.mine().find(|((site, _), guest)| *site == 0 && guest.lock().is_none());
+                // A stub that nobody can tell whose it is goes nowhere.
+                let movable = |guest: &Guest| guest.lock().is_none() && !guest.config().is_temporary_clone();
+                let moved = world.mine().find(|((site, _), guest)| *site == 0 && movable(guest));
                 if let Some(key) = moved.map(|(key, _)| *key) {
                     let guest = world.guests.get_mut(&key).unwrap();
                     let from = guest.node;
@@ -222,7 +228,7 @@ impl Stage {
             }
             let last = self.walkers[0].last.clone();
             let waits_for = |word: &str| matches!(&last, Some(Step::Wait(why) | Step::Stall(why)) if why.word == word);
-            if waits_for("Missing") && self.removed_by_hand {
+            if self.removed_by_hand && (waits_for("Missing") || waits_for("NotOurs")) {
                 return;
             }
             rested = if matches!(last, Some(Step::Rest { .. })) { rested + 1 } else { 0 };
@@ -351,9 +357,9 @@ fn walk(events: &[Event], delete: bool) {
 
 #[test]
 fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
-    let config = Config { cases: 3000, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let config = Config { cases: 400, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let strategy = (prop::collection::vec(events(), 0..120), any::<bool>());
+    let strategy = (prop::collection::vec(events(), 0..200), any::<bool>());
     runner
         .run(&strategy, |(events, delete)| {
             walk(&events, delete);

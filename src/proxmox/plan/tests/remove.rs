@@ -80,6 +80,13 @@ fn what_is_not_ours_is_not_removed() {
 }
 
 #[test]
+fn who_takes_the_vmid_of_a_machine_that_was_destroyed_holds_nothing_up() {
+    let scene = deleted(Stage::Established).machine(here(), config(&[("name", "theirs")]), Power::Running);
+    let destroyed = scene.task("a", TaskAction::Destroy, "qmdestroy", 600, TaskSight::Succeeded);
+    assert_eq!(destroyed.outcome(), "release");
+}
+
+#[test]
 fn a_clone_that_runs_is_stopped_and_any_other_task_awaited() {
     let with = |action, kind: &str, sight| deleted(Stage::Creating).task("a", action, kind, 600, sight);
     let failed = |text: &str| TaskSight::Failed(text.to_owned());
