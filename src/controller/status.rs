@@ -19,11 +19,20 @@ where
         (Ok(before), Ok(after)) => timeless(before) == timeless(after),
         _ => false,
     };
-    if same {
-        return Ok(None);
-    }
+    if same { Ok(None) } else { write(api, after).await.map(Some) }
+}
+
+/// Replaces the status of an object, whatever it said. What says the same changes nothing in Kubernetes, and is a conflict
+/// all the same for whoever computed it from an old version.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn write<K>(api: &Api<K>, after: &K) -> Result<K, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+{
     let name = after.meta().name.as_deref().unwrap_or_default();
-    api.replace_status(name, &PostParams::default(), after).await.map(Some)
+    api.replace_status(name, &PostParams::default(), after).await
 }
 
 /// Without the times that say when something was noticed.

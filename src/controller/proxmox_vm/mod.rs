@@ -245,7 +245,7 @@ impl MachineReconciler {
 
     /// Makes the change, and writes down the task that it started.
     async fn perform(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
-        self.report(walk, step, None).await?;
+        self.fence(walk, step).await?;
         let fleet = walk.world.fleet.clone();
         fleet.inventory.hurry();
         let done = act::act(&fleet, action).await;
@@ -309,12 +309,24 @@ impl MachineReconciler {
         Ok(Next::After(pause))
     }
 
-    async fn report(&self, walk: &mut Walk, step: &Step, addresses: Option<Vec<String>>) -> Result<(), Error> {
+    /// Says in the status where the object stands; whether there was news.
+    async fn report(&self, walk: &mut Walk, step: &Step, addresses: Option<Vec<String>>) -> Result<bool, Error> {
         let cloned = walk.sightings.cloned();
         let report = Report { recorded: &walk.world.recorded, step, cloned, addresses };
         let status = report::status(&walk.vm, &report, Timestamp::now());
-        if let Some(written) = self.write(&walk.vm, status).await? {
+        let written = self.write(&walk.vm, status).await?;
+        let news = written.is_some();
+        if let Some(written) = written {
             walk.vm = written;
+        }
+        Ok(news)
+    }
+
+    /// Writes the status in any case before something outside is changed: a controller that was replaced without knowing
+    /// it, or whose object is gone, ends here.
+    async fn fence(&self, walk: &mut Walk, step: &Step) -> Result<(), Error> {
+        if !self.report(walk, step, None).await? {
+            walk.vm = status::write(&self.api(&walk.vm), &walk.vm).await?;
         }
         Ok(())
     }
