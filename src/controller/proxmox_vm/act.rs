@@ -30,7 +30,7 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
             started(place, TaskAction::Clone, client.clone_vm(name, *template, &request).await?)
         }
         Action::Configure { place, set, digest } => {
-            let change = ConfigChange { set: set.clone(), digest: digest.clone(), ..ConfigChange::default() };
+            let change = ConfigChange { set: set.0.clone(), digest: digest.clone(), ..ConfigChange::default() };
             configure(route(place)?, place, change).await?;
             None
         }

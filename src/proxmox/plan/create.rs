@@ -1,8 +1,8 @@
 //! From an intent to a machine that may be started.
 
 use super::{
-    Action, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen, Stage,
-    Step, config,
+    Action, AttemptOutcome, ConfigValues, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason,
+    Removal, Seen, Stage, Step, config,
     remove::Remains,
     sites::Elsewhere,
     whose::{Whose, claimants, whose},
@@ -88,7 +88,7 @@ impl Context<'_> {
         let config = &machine.config;
         let set = config::differences(spec, self.owner, place, intent.stage, config);
         if !set.is_empty() {
-            let digest = config.digest().map(str::to_owned);
+            let (set, digest) = (ConfigValues(set), config.digest().map(str::to_owned));
             return Some(Step::Act(Action::Configure { place: place.clone(), set, digest }));
         }
         if let Some((disk, size)) = config.boot_disk().zip(config.boot_disk_size())

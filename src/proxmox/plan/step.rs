@@ -1,5 +1,7 @@
 //! The steps that lead from what is observed to what is desired.
 
+use std::fmt;
+
 use super::{Place, Reason, Recorded, Task};
 use crate::proxmox::wire::Vmid;
 
@@ -12,6 +14,16 @@ pub enum Look {
     Volumes(Place),
     /// A task.
     Task(Task),
+}
+
+/// Keys of a config and the values that they are to have. Passwords are among them, so only the keys are ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigValues(pub Vec<(String, String)>);
+
+impl fmt::Debug for ConfigValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
 }
 
 /// A change outside. Each is safe to repeat.
@@ -33,7 +45,7 @@ pub enum Action {
         /// The machine.
         place: Place,
         /// Keys and values.
-        set: Vec<(String, String)>,
+        set: ConfigValues,
         /// Digest of the config that this was computed from.
         digest: Option<String>,
     },

@@ -321,7 +321,7 @@ pub fn word(step: &Step) -> String {
         Step::Act(action) => match action {
             Action::Clone { place: to, template, .. } => format!("clone {template} to {}", place(to)),
             Action::Configure { place: of, set, .. } => {
-                let keys: Vec<_> = set.iter().map(|(key, _)| key.as_str()).collect();
+                let keys: Vec<_> = set.0.iter().map(|(key, _)| key.as_str()).collect();
                 format!("configure {} {}", place(of), keys.join(","))
             }
             Action::Tag { place: of, tags } => format!("tag {} {tags}", place(of)),

@@ -134,7 +134,7 @@ fn only_what_differs_is_changed_and_the_rest_is_kept() {
         let step = creating().machine(here(), config, Power::Stopped).settle();
         let Step::Act(Action::Configure { set, .. }) = step else { panic!("{change:?} leads to {step:?}") };
         let expected: Vec<_> = expected.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        assert_eq!(set, expected, "{change:?}");
+        assert_eq!(set.0, expected, "{change:?}");
     }
 }
 
@@ -148,7 +148,7 @@ fn the_steps_to_the_first_boot_come_in_order() {
         steps.push(word(&scene.settle()));
         match scene.settle() {
             Step::Act(Action::Configure { set, .. }) => {
-                let set: Vec<_> = set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                let set: Vec<_> = set.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
                 config = changed(&config, &set);
             }
             Step::Act(Action::Resize { .. }) => config = changed(&config, &[("scsi0", "local:disk,size=20G")]),

@@ -267,7 +267,7 @@ impl World {
             }
             Action::Configure { set, .. } => {
                 let guest = self.unlocked(&place)?;
-                for (key, value) in set {
+                for (key, value) in &set.0 {
                     guest.config.insert(key.clone(), value.clone());
                 }
                 Ok(None)
