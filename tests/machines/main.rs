@@ -2,14 +2,14 @@
 //! simulated Proxmox, held to the promises of the project.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-// mod conditions;
+mod conditions;
 mod crashes;
 mod deletion;
 mod examples;
-// mod failover;
-// mod fakepve;
-// mod lost_calls;
-// mod placement;
-// mod processes;
-// mod scale;
+mod failover;
+mod fakepve;
+mod lost_calls;
+mod placement;
+mod processes;
+mod scale;
 mod support;

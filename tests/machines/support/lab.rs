@@ -10,6 +10,7 @@ use std::{
 
 use cloudfaster::{
     api::{self, ProxmoxCluster, ProxmoxVM},
+    proxmox::client as proxmox,
     simulator::{Scenario, Server, Simulator, VmView, VolumeView},
     standalone::ControlPlane,
 };
@@ -35,7 +36,7 @@ use super::{
 };
 
 /// How long anything may take before a test gives up.
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(60);
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 type Seen<K> = BTreeMap<String, K>;
@@ -105,6 +106,20 @@ impl Lab {
     pub fn point(&self, cluster: &mut ProxmoxCluster) {
         cluster.spec.endpoints = vec![self.proxmox.url()];
         cluster.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [self.proxmox.fingerprint()]})).unwrap());
+    }
+
+    /// A client of the simulated Proxmox, for what others do there.
+    pub fn proxmox_client(&self) -> proxmox::Client {
+        proxmox::Client::new(proxmox::Settings {
+            endpoints: vec![self.proxmox.url().parse().unwrap()],
+            credentials: proxmox::Credentials::Token {
+                id: Scenario::TOKEN_ID.to_owned(),
+                secret: proxmox::SecretString::from(Scenario::TOKEN_SECRET.to_owned()),
+            },
+            trust: proxmox::Trust::Fingerprints(vec![self.proxmox.fingerprint().parse().unwrap()]),
+            timeouts: proxmox::Timeouts::default(),
+        })
+        .unwrap()
     }
 
     pub fn machines(&self) -> Api<ProxmoxVM> {
@@ -295,6 +310,9 @@ impl Lab {
         for request in self.simulator.requests().iter().filter(|request| request.method != "GET") {
             let _ =
                 writeln!(text, "request {} {} {} {:?}", request.number, request.method, request.path, request.status);
+        }
+        for (kind, count) in self.simulator.request_counts().iter().filter(|(kind, _)| kind.starts_with("GET")) {
+            let _ = writeln!(text, "{count} × {kind}");
         }
         for (_, fault, hits) in self.simulator.faults() {
             let _ = writeln!(text, "fault {fault:?}: hit {hits} times");

@@ -32,7 +32,7 @@ impl<'a> MakeWriter<'a> for Keeper {
 
 /// Keeps the logs from here on, the most detailed of the project's own included.
 pub fn keep() {
-    let filter = EnvFilter::new("debug,cloudfaster=trace,h2=info,rustls=info,hyper=info,hyper_util=info,tower=info");
+    let filter = EnvFilter::new("info,cloudfaster=debug,kube=debug,reqwest=debug");
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Keeper).init();
 }
 

@@ -5,6 +5,7 @@ pub mod crash;
 pub mod lab;
 pub mod logs;
 pub mod manifests;
+pub mod recorder;
 
 pub use crash::{Call, Crash};
 pub use lab::{Lab, is_ready, reason};

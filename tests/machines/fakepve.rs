@@ -1,0 +1,155 @@
+//! The same controller against a Proxmox that nobody of this project wrote: fakepve, which holds every request against
+//! Proxmox's own API schema.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use cloudfaster::proxmox::identity;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, ResourceExt, api::PostParams};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::support::{
+    Lab, cluster,
+    recorder::{Exchange, Recorder},
+    small,
+};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVYy5KqQJ7o7gxDIxf1q9Jq0m8qm0p7y0cXl0x0Y0aB a/b+c@d";
+
+/// Where it is installed; the set-up script puts it into the user's cache folder.
+fn program() -> PathBuf {
+    let cache = || {
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
+        std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from)
+    };
+    let path = std::env::var_os("FAKEPVE")
+        .map_or_else(|| cache().join("cloudfaster/fakepve/bin/fakepve"), PathBuf::from);
+    assert!(path.exists(), "fakepve is missing: there is no {}; `make setup` installs it, FAKEPVE names another", path.display());
+    path
+}
+
+/// A node `pve1` with a template.
+fn guests() -> Value {
+    json!({"guests": [{
+        "vmid": 9000, "name": "debian12", "status": "stopped", "template": true,
+        "config": {
+            "template": 1, "scsi0": "local-lvm:base-9000-disk-0,size=2G",
+            "ide2": "local-lvm:vm-9000-cloudinit,media=cdrom", "boot": "order=scsi0", "memory": "512", "cores": 1,
+            "net0": "virtio=BC:24:11:94:10:4A,bridge=vmbr0", "agent": "1",
+        },
+    }]})
+}
+
+async fn started(folder: &std::path::Path) -> (Child, String) {
+    let file = folder.join("guests.json");
+    std::fs::write(&file, guests().to_string()).unwrap();
+    let mut child = Command::new(program())
+        .arg(&file)
+        .args(["--host", "127.0.0.1", "--port", "0", "--time-scale", "0"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(60), lines.next_line()).await.expect("it starts in time").unwrap().unwrap();
+    (child, line[line.find("https://").expect(&line)..].trim().to_owned())
+}
+
+/// A change that came, as its parameters.
+fn parameters(exchange: &Exchange) -> Vec<(String, String)> {
+    form_urlencoded::parse(exchange.request.as_bytes()).into_owned().collect()
+}
+
+fn changes(recorder: &Recorder) -> Vec<Exchange> {
+    let is_change = |exchange: &Exchange| exchange.method != "GET" && !exchange.path.contains("/access/ticket");
+    recorder.seen().into_iter().filter(is_change).collect()
+}
+
+fn describe(lab: &Lab, recorder: &Recorder) -> String {
+    let seen: Vec<String> = recorder
+        .seen()
+        .iter()
+        .filter(|exchange| exchange.method != "GET" || exchange.status >= 400)
+        .map(|exchange| format!("{} {} {} {}", exchange.method, exchange.path, exchange.status, exchange.answer))
+        .collect();
+    format!("{}\n{}", seen.join("\n"), lab.describe())
+}
+
+/// The last config of a VM that fakepve told.
+fn config(recorder: &Recorder, vmid: i64) -> Value {
+    let path = format!("/nodes/pve1/qemu/{vmid}/config");
+    let told = |exchange: &Exchange| exchange.method == "GET" && exchange.path.contains(&path) && exchange.status == 200;
+    let last = recorder.seen().into_iter().rev().find(told).expect("its config was read");
+    serde_json::from_str::<Value>(&last.answer).unwrap()["data"].clone()
+}
+
+fn text(config: &Value, key: &str) -> String {
+    config[key].as_str().map_or_else(|| config[key].to_string(), str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lab = Lab::bare(small(1)).await;
+    let (mut child, url) = started(folder.path()).await;
+    let recorder = Recorder::start(&url).await;
+    let login = json!({"metadata": {"name": "proxmox"}, "stringData": {"username": "root@pam", "password": "secret"}});
+    lab.create_in::<Secret>("cloudfaster-system", login).await;
+    let password = json!({"metadata": {"name": "login"}, "stringData": {"password": "a b&c=d+e%f"}});
+    lab.create_in::<Secret>("shop", password).await;
+    let mut main = cluster(&["pve1".to_owned()]);
+    main.spec.endpoints = vec![recorder.url.clone()];
+    main.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [recorder.fingerprint]})).unwrap());
+    lab.clusters().create(&PostParams::default(), &main).await.unwrap();
+    lab.start();
+    let cloud_init = json!({
+        "user": "deploy",
+        "passwordSecretRef": {"name": "login", "key": "password"},
+        "sshKeys": [KEY],
+    });
+    // It takes every resize and changes nothing, so the disk stays as the template's.
+    lab.machine("one", json!({"cores": 3, "memory": "1536Mi", "disk": {"size": "2Gi"}, "cloudInit": cloud_init})).await;
+    lab.until_ready(&["one"]).await;
+
+    let vm = lab.get("one").unwrap();
+    let vmid = vm.status.as_ref().unwrap().vmid.unwrap();
+    let told = config(&recorder, vmid);
+    for (key, value) in [("name", "one"), ("cores", "3"), ("memory", "1536"), ("ciuser", "deploy")] {
+        assert_eq!(text(&told, key), value, "{key}\n{}", describe(&lab, &recorder));
+    }
+    assert_eq!(percent_decode_str(&text(&told, "sshkeys")).decode_utf8().unwrap().trim(), KEY);
+    assert!(text(&told, "tags").split(';').any(|tag| tag == "cloudfaster"), "{told}");
+    assert!(text(&told, "scsi0").contains("size=2G"), "{told}");
+    let maps: Api<ConfigMap> = Api::namespaced(lab.client.clone(), "cloudfaster-system");
+    let installation = maps.get("cloudfaster-installation").await.unwrap().data.unwrap()["id"].clone();
+    let uid = vm.uid().unwrap();
+    for part in [installation.as_str(), "shop", "one", uid.as_str(), &vmid.to_string()] {
+        assert!(text(&told, "description").contains(part), "{part} is not in {told}");
+    }
+    let uuid = identity::smbios_uuid(&installation, &uid, u32::try_from(vmid).unwrap()).to_string();
+    assert!(text(&told, "smbios1").contains(&uuid), "{told}");
+    let set: Vec<(String, String)> = changes(&recorder).iter().flat_map(parameters).collect();
+    assert!(set.contains(&("cipassword".to_owned(), "a b&c=d+e%f".to_owned())), "{set:?}");
+    let paths: Vec<String> = changes(&recorder).into_iter().map(|exchange| exchange.path).collect();
+    assert!(paths.first().unwrap().ends_with("/clone") && paths.last().unwrap().ends_with("/status/start"), "{paths:?}");
+
+    lab.delete("one").await;
+    lab.until_gone(&["one"]).await;
+    let destroyed = changes(&recorder).into_iter().any(|exchange| {
+        exchange.method == "DELETE" && exchange.path.contains(&format!("/qemu/{vmid}?")) && exchange.status == 200
+    });
+    assert!(destroyed, "{}", describe(&lab, &recorder));
+    let listed = recorder.vms().await;
+    assert_eq!(listed, [9000], "only the template is left\n{}", describe(&lab, &recorder));
+    let refused: Vec<Exchange> =
+        recorder.seen().into_iter().filter(|exchange| matches!(exchange.status, 400 | 401 | 403 | 501)).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    child.start_kill().unwrap();
+    child.wait().await.unwrap();
+}
