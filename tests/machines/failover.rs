@@ -102,7 +102,8 @@ async fn what_a_killed_clone_left_holds_the_object_until_an_administrator_helps(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_goes_down_during_the_clone_keeps_nothing_when_it_comes_back() {
-    let lab = Lab::new(slow(2)).await;
+    // Two of three have quorum.
+    let lab = Lab::new(slow(3)).await;
     lab.machine("one", json!({})).await;
     lab.until("the clone is under way", cloning).await;
     lab.simulator.switch_node("pve1", false).unwrap();
@@ -110,7 +111,6 @@ async fn a_node_that_goes_down_during_the_clone_keeps_nothing_when_it_comes_back
     assert_eq!(status(&lab, "one").node.as_deref(), Some("pve2"), "{}", lab.describe());
     assert_eq!(status(&lab, "one").leftovers.len(), 1, "{}", lab.describe());
     lab.simulator.switch_node("pve1", true).unwrap();
-    let lab_ = &lab;
     lab.until("pve1 is known to be back", |lab| {
         lab.cluster().and_then(|cluster| cluster.status).is_some_and(|status| status.nodes.iter().all(|node| node.online))
     })
@@ -120,7 +120,7 @@ async fn a_node_that_goes_down_during_the_clone_keeps_nothing_when_it_comes_back
         status(lab, "one").leftovers.iter().all(|leftover| leftover.command.is_some())
     })
     .await;
-    if lab_.simulator.vm(1000).is_some() {
+    if lab.simulator.vm(1000).is_some() {
         lab.simulator.unlock(1000).unwrap();
     }
     lab.until("nothing stays there", |lab| status(lab, "one").leftovers.is_empty()).await;

@@ -51,7 +51,7 @@ pub fn is_ready(status: &ProxmoxClusterStatus) -> bool {
 
 /// Some node that answers is enough: the others are told of by name.
 fn judge(snapshot: &Snapshot, online: usize, all: usize) -> (Verdict, Reason) {
-    if snapshot.sites().any(|(_, site)| site.at.is_none() && site.error.is_none()) {
+    if snapshot.sites().any(|(_, site)| !site.was_asked()) {
         return (Verdict::Reconciling, Reason::new("Connecting", "Proxmox is being asked for the first time"));
     }
     let trouble = snapshot.sites().find_map(|(_, site)| site.error.as_ref());
@@ -64,10 +64,10 @@ fn judge(snapshot: &Snapshot, online: usize, all: usize) -> (Verdict, Reason) {
                 Reason::new("PartlyAvailable", format!("{online} of {all} nodes are online; {}", reason.message)),
             )
         }
-        None if online == 0 => (Verdict::Reconciling, Reason::new("NodesOffline", "no node is online")),
         None if snapshot.sites().all(|(_, site)| !site.quorate) => {
             (Verdict::Reconciling, Reason::new("NoQuorum", "the cluster has no quorum: nothing can be changed in it"))
         }
+        None if online == 0 => (Verdict::Reconciling, Reason::new("NodesOffline", "no node is online")),
         None => (Verdict::Ready, Reason::new("Available", format!("{online} of {all} nodes are online"))),
     }
 }

@@ -95,7 +95,7 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     let fleet = shared.fleets.get(&vm.spec.cluster_ref.name).map_err(|reason| {
         wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message))
     })?;
-    if fleet.inventory.snapshot().sites().any(|(_, site)| site.at.is_none() && site.error.is_none()) {
+    if fleet.inventory.snapshot().sites().any(|(_, site)| !site.was_asked()) {
         return Err(wait("ClusterNotReady", "Proxmox is being asked for the first time"));
     }
     Ok(World { owner: owner(shared, vm), desired, recorded, fleet })

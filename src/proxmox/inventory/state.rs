@@ -41,6 +41,13 @@ pub struct SiteState {
     pub tasks: BTreeMap<Upid, TaskState>,
 }
 
+impl SiteState {
+    /// Whether a poll has come to its end, with whatever result.
+    pub fn was_asked(&self) -> bool {
+        self.at.is_some() || self.stale
+    }
+}
+
 /// Why a site tells nothing. The texts hold no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SiteError {

@@ -11,7 +11,7 @@ use std::{
 use cloudfaster::{
     api::{self, ProxmoxCluster, ProxmoxVM},
     proxmox::client as proxmox,
-    simulator::{Scenario, Server, Simulator, VmView, VolumeView},
+    simulator::{RequestRecord, Scenario, Server, Simulator, VmView, VolumeView},
     standalone::ControlPlane,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -32,7 +32,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     controller::Controller,
     crash::{Crash, Gate},
-    manifests,
+    logs, manifests,
 };
 
 /// How long anything may take before a test gives up.
@@ -221,7 +221,7 @@ impl Lab {
             }
         };
         if tokio::time::timeout(LIMIT, waiting).await.is_err() {
-            panic!("in vain: {what}\n{}", self.describe());
+            panic!("in vain: {what}\n{}\nthe logs of all tests: {}", self.describe(), logs::write().display());
         }
     }
 
@@ -307,7 +307,8 @@ impl Lab {
         for task in self.simulator.tasks() {
             let _ = writeln!(text, "task {} {} on {}: {:?}", task.kind, task.id, task.node, task.status);
         }
-        for request in self.simulator.requests().iter().filter(|request| request.method != "GET") {
+        let telling = |request: &&RequestRecord| request.method != "GET" || request.status.is_none();
+        for request in self.simulator.requests().iter().filter(telling) {
             let _ =
                 writeln!(text, "request {} {} {} {:?}", request.number, request.method, request.path, request.status);
         }

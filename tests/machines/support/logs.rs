@@ -1,6 +1,10 @@
 //! Everything that the reconcilers log, kept to be searched for what must not be there.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tracing_subscriber::{filter::EnvFilter, fmt::MakeWriter};
@@ -39,4 +43,11 @@ pub fn keep() {
 /// What was logged so far, by all tests of this process.
 pub fn kept() -> Arc<str> {
     String::from_utf8_lossy(&KEPT.lock()).into()
+}
+
+/// Writes what was logged so far to a file, for whoever looks into a failure.
+pub fn write() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machines.log");
+    std::fs::write(&path, &*KEPT.lock()).expect("the logs are written");
+    path
 }
