@@ -11,7 +11,7 @@ use standalone_support::{client, in_memory, machine, machines};
 use tower::ServiceExt as _;
 
 const INVALID: &str = "Machine.cloudfaster.app \"web\" is invalid: ";
-const HIDDEN: &str = "<nil>: Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+const HIDDEN: &str = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result.unwrap_err() {

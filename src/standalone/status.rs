@@ -42,6 +42,11 @@ impl ApiError {
         self.reason == "Conflict"
     }
 
+    /// The same, told in a longer sentence.
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        Self { message: format!("{prefix}{}", self.message), ..self }
+    }
+
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }

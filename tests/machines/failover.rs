@@ -112,7 +112,9 @@ async fn a_node_that_goes_down_during_the_clone_keeps_nothing_when_it_comes_back
     assert_eq!(status(&lab, "one").leftovers.len(), 1, "{}", lab.describe());
     lab.simulator.switch_node("pve1", true).unwrap();
     lab.until("pve1 is known to be back", |lab| {
-        lab.cluster().and_then(|cluster| cluster.status).is_some_and(|status| status.nodes.iter().all(|node| node.online))
+        lab.cluster()
+            .and_then(|cluster| cluster.status)
+            .is_some_and(|status| status.nodes.iter().all(|node| node.online))
     })
     .await;
     // A clone whose node lost its power leaves its lock, as one whose worker was killed does.

@@ -28,9 +28,13 @@ fn program() -> PathBuf {
         let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
         std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from)
     };
-    let path = std::env::var_os("FAKEPVE")
-        .map_or_else(|| cache().join("cloudfaster/fakepve/bin/fakepve"), PathBuf::from);
-    assert!(path.exists(), "fakepve is missing: there is no {}; `make setup` installs it, FAKEPVE names another", path.display());
+    let path =
+        std::env::var_os("FAKEPVE").map_or_else(|| cache().join("cloudfaster/fakepve/bin/fakepve"), PathBuf::from);
+    assert!(
+        path.exists(),
+        "fakepve is missing: there is no {}; `make setup` installs it, FAKEPVE names another",
+        path.display()
+    );
     path
 }
 
@@ -84,7 +88,8 @@ fn describe(lab: &Lab, recorder: &Recorder) -> String {
 /// The last config of a VM that fakepve told.
 fn config(recorder: &Recorder, vmid: i64) -> Value {
     let path = format!("/nodes/pve1/qemu/{vmid}/config");
-    let told = |exchange: &Exchange| exchange.method == "GET" && exchange.path.contains(&path) && exchange.status == 200;
+    let told =
+        |exchange: &Exchange| exchange.method == "GET" && exchange.path.contains(&path) && exchange.status == 200;
     let last = recorder.seen().into_iter().rev().find(told).expect("its config was read");
     serde_json::from_str::<Value>(&last.answer).unwrap()["data"].clone()
 }
@@ -137,7 +142,10 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
     let set: Vec<(String, String)> = changes(&recorder).iter().flat_map(parameters).collect();
     assert!(set.contains(&("cipassword".to_owned(), "a b&c=d+e%f".to_owned())), "{set:?}");
     let paths: Vec<String> = changes(&recorder).into_iter().map(|exchange| exchange.path).collect();
-    assert!(paths.first().unwrap().ends_with("/clone") && paths.last().unwrap().ends_with("/status/start"), "{paths:?}");
+    assert!(
+        paths.first().unwrap().ends_with("/clone") && paths.last().unwrap().ends_with("/status/start"),
+        "{paths:?}"
+    );
 
     lab.delete("one").await;
     lab.until_gone(&["one"]).await;

@@ -56,7 +56,9 @@ async fn a_vmid_taken_behind_the_operators_back_is_given_up() {
     let journey = |node: &'static str| async move {
         let lab = Lab::new(small(2)).await;
         lab.until("the cluster is known", |lab| {
-            lab.cluster().and_then(|cluster| cluster.status).is_some_and(|status| status.nodes.iter().any(|node| node.online))
+            lab.cluster()
+                .and_then(|cluster| cluster.status)
+                .is_some_and(|status| status.nodes.iter().any(|node| node.online))
         })
         .await;
         lab.machine("one", json!({})).await;
@@ -77,7 +79,8 @@ async fn a_vmid_under_which_a_volume_is_left_is_skipped() {
     let stuck = lab.simulator.fault(Fault::new(Effect::VolumesUndeletable).vmid(1000)).unwrap();
     let destroy = Destroy { purge: true, unreferenced_disks: false };
     lab.proxmox_client().destroy("pve1", 1000, destroy).await.unwrap();
-    lab.until("the machine is destroyed", |lab| lab.made().is_empty() && lab.simulator.running_tasks().is_empty()).await;
+    lab.until("the machine is destroyed", |lab| lab.made().is_empty() && lab.simulator.running_tasks().is_empty())
+        .await;
     lab.simulator.clear_fault(stuck);
     let left = lab.volumes_made();
     assert!(!left.is_empty());
@@ -112,7 +115,8 @@ async fn thirty_machines_at_once_fill_five_nodes_and_no_node_over_its_memory() {
         *promised.entry(vm.node).or_default() += vm.config["memory"].parse::<u64>().unwrap();
     }
     assert!(promised.values().all(|mib| *mib <= 15 * 1024), "{promised:?}");
-    let asked: Vec<String> = lab.simulator.requests().iter().filter_map(|request| request.params.get("newid").cloned()).collect();
+    let asked: Vec<String> =
+        lab.simulator.requests().iter().filter_map(|request| request.params.get("newid").cloned()).collect();
     let distinct: BTreeSet<&String> = asked.iter().collect();
     assert_eq!(asked.len(), distinct.len(), "a VMID was asked for twice: {asked:?}");
 }

@@ -118,7 +118,9 @@ async fn three_machines_come_of_it_when_the_program_is_killed_at_random_moments(
         let status = vm.status.clone().unwrap();
         let place = (status.node.unwrap(), i64::from(status.vmid.unwrap() as i32));
         assert!(
-            made.iter().any(|made| (made.node.clone(), i64::from(made.vmid)) == place && made.name == vm.name_any() && made.running),
+            made.iter().any(|made| (made.node.clone(), i64::from(made.vmid)) == place
+                && made.name == vm.name_any()
+                && made.running),
             "{} has none\n{state}",
             vm.name_any()
         );

@@ -18,7 +18,8 @@ fn is_poll(request: &RequestRecord) -> bool {
 async fn between_two_polls(lab: &Lab) -> BTreeMap<String, usize> {
     // The first poll ends what was going on before it; what lies between the next two is what rest costs.
     lab.simulator.forget_requests();
-    lab.until("four polls", |lab| lab.simulator.requests().iter().filter(|request| is_poll(request)).count() >= 4).await;
+    lab.until("four polls", |lab| lab.simulator.requests().iter().filter(|request| is_poll(request)).count() >= 4)
+        .await;
     let requests = lab.simulator.requests();
     let polls: Vec<usize> =
         requests.iter().enumerate().filter(|(_, request)| is_poll(request)).map(|(index, _)| index).collect();

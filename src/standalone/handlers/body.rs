@@ -101,6 +101,20 @@ impl FieldValidation {
         }
     }
 
+    /// Drops the fields that the kind does not know, from an object that was sent whole.
+    ///
+    /// # Returns
+    /// The warnings for the client.
+    ///
+    /// # Errors
+    /// There are unknown fields, and they are to be refused.
+    pub fn prune_whole(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
+        let Kind { kind: name, version, .. } = kind;
+        self.prune(kind, object).map_err(|error| {
+            error.with_prefix(&format!("{name} in version {version:?} cannot be handled as a {name}: "))
+        })
+    }
+
     /// Drops the fields that the kind does not know.
     ///
     /// # Returns

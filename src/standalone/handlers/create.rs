@@ -32,7 +32,7 @@ pub async fn create(
     let validation = FieldValidation::of(query)?;
     let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
-    let warnings = validation.prune(kind, &mut object)?;
+    let warnings = validation.prune_whole(kind, &mut object)?;
     let mut object = to_stored(kind, object);
     meta::settle_namespace(&mut object, target.namespace.as_deref())?;
     meta::begin(kind, &mut object)?;

@@ -41,7 +41,7 @@ pub async fn put(
             "the name of the object ({given}) does not match the name on the URL ({name})"
         )));
     }
-    let warnings = validation.prune(kind, &mut object)?;
+    let warnings = validation.prune_whole(kind, &mut object)?;
     if kind.is_custom() && meta::text(&object, "resourceVersion").is_empty() {
         let error = FieldError::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
         return Err(ApiError::invalid(kind, name, &[error]));

@@ -18,7 +18,7 @@ impl Schema {
             errors.push(FieldError::new(
                 "<nil>",
                 Problem::Invalid {
-                    value: "\"null\"".to_owned(),
+                    value: "null".to_owned(),
                     detail: "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".to_owned(),
                 },
             ));
