@@ -83,12 +83,15 @@ impl Pace {
         }
         let mut objects = self.objects.lock();
         let object = objects.entry(name.to_owned()).or_default();
-        object.failures = 0;
         object.not_before = None;
         let delay = match next {
             Next::Event | Next::Backoff => None,
-            Next::After(delay) => Some(delay),
+            Next::After(delay) | Next::Underway(delay) => Some(delay),
         };
+        // A task that was started may fail again as it did before: starting it is no success.
+        if !matches!(next, Next::Underway(_)) {
+            object.failures = 0;
+        }
         object.due = delay.and_then(|delay| Instant::now().checked_add(delay));
         match delay {
             // An event that came in the meantime is not lost.
@@ -126,6 +129,8 @@ mod tests {
         let delays: Vec<_> = (0..12).map(|_| pace.failed("a/b")).collect();
         assert!(delays[0] <= FIRST_DELAY && delays[0] >= FIRST_DELAY / 2);
         assert!(delays[11] <= LONGEST_DELAY && delays[11] >= LONGEST_DELAY / 2);
+        pace.done("a/b", Next::Underway(Duration::ZERO));
+        assert!(pace.failed("a/b") > FIRST_DELAY, "what is under way may fail again");
         pace.done("a/b", Next::Event);
         assert!(pace.failed("a/b") <= FIRST_DELAY, "a success resets the backoff");
     }

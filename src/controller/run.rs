@@ -34,6 +34,8 @@ pub enum Next {
     Event,
     /// After this time, or earlier when something wakes it.
     After(Duration),
+    /// The same while something is under way, of which nobody knows yet whether it succeeds.
+    Underway(Duration),
     /// After a pause that grows each time, for something failed.
     Backoff,
 }

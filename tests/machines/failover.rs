@@ -7,7 +7,7 @@ use cloudfaster::{
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::support::{Lab, is_ready, small};
+use crate::support::{Lab, is_ready, manifests::PACE, reason, small};
 
 fn status(lab: &Lab, name: &str) -> ProxmoxVMStatus {
     lab.get(name).and_then(|vm| vm.status).unwrap_or_default()
@@ -206,11 +206,30 @@ async fn a_cluster_without_quorum_is_waited_for() {
     lab.assert_exactly(&["one"], "quorum is back");
     let lost = lab.simulator.fault(Fault::new(Effect::QuorumLost)).unwrap();
     lab.delete("one").await;
-    lab.until("the deletion meets it", |lab| message(lab, "one").contains("quorum")).await;
+    lab.until("the deletion meets it", |lab| reason(&status(lab, "one").conditions).0 == "NoQuorum").await;
     assert!(lab.get("one").is_some() && lab.made().len() == 1, "{}", lab.describe());
     lab.simulator.clear_fault(lost);
     lab.until_gone(&["one"]).await;
     lab.assert_nothing_left("quorum is back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_again_and_again_is_tried_less_and_less_often() {
+    let lab = Lab::new(small(1)).await;
+    lab.machine("one", json!({})).await;
+    lab.until_ready(&["one"]).await;
+    let start = Fault::new(Effect::WorkerKilled { percent: 0.0, task_type: Some("qmstop".to_owned()) });
+    lab.simulator.fault(start).unwrap();
+    lab.delete("one").await;
+    let began = lab.simulator.now();
+    let stops = |lab: &Lab| lab.simulator.tasks().iter().filter(|task| task.kind == "qmstop").count();
+    lab.until("it failed four times", |lab| stops(lab) >= 4).await;
+    let outside = (lab.simulator.now() - began).as_secs_f64() / PACE;
+    // Half of 1 + 2 + 4 seconds at least, by the jitter.
+    assert!(outside > 3.5, "four times within {outside:.1} s\n{}", lab.describe());
+    lab.simulator.clear_faults();
+    lab.until_gone(&["one"]).await;
+    lab.assert_nothing_left("after the stop had failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

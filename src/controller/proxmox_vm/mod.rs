@@ -207,7 +207,7 @@ impl MachineReconciler {
             }
             Step::Wait(_) => {
                 self.report(walk, &step, None).await?;
-                Some(Next::After(if walk.world.recorded.task.is_some() { TASK_RUNNING } else { WAITING }))
+                Some(Next::Underway(if walk.world.recorded.task.is_some() { TASK_RUNNING } else { WAITING }))
             }
             Step::Stall(_) => {
                 self.report(walk, &step, None).await?;
@@ -255,7 +255,7 @@ impl MachineReconciler {
                 walk.world.recorded.task = Some(task);
                 self.report(walk, step, None).await?;
                 self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
-                Ok(Some(Next::After(TASK_RUNNING)))
+                Ok(Some(Next::Underway(TASK_RUNNING)))
             }
             Ok(None) => {
                 // What is written into the notes is to be found by the next search for marks.

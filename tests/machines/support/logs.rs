@@ -37,7 +37,12 @@ impl<'a> MakeWriter<'a> for Keeper {
 /// Keeps the logs from here on, the most detailed of the project's own included.
 pub fn keep() {
     let filter = EnvFilter::new("info,cloudfaster=debug,kube=debug,reqwest=debug");
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Keeper).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::NEW)
+        .with_writer(Keeper)
+        .init();
 }
 
 /// What was logged so far, by all tests of this process.
