@@ -53,7 +53,7 @@ const DEPENDENCY: Duration = Duration::from_secs(5);
 /// How long a stalled object rests, should nobody touch it.
 const STALLED: Duration = Duration::from_secs(300);
 /// How soon it is tried again to remove what was left behind.
-const LEFTOVERS: Duration = Duration::from_secs(60);
+const LEFTOVERS: Duration = Duration::from_secs(20);
 /// How soon the guest agent is asked again for addresses.
 const AGENT: Duration = Duration::from_secs(20);
 

@@ -42,6 +42,9 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
     }
 
     let stage = |intent: &Intent| (intent.attempt, intent.stage);
+    if removes_beside(recorded, step, deleting) {
+        return status;
+    }
     let known = before_intent(vm);
     let moved_on = known.as_ref().map(stage) != recorded.intent.as_ref().map(stage);
     let same_attempt = known.is_some()
@@ -59,6 +62,23 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
         set_reboot_required(&mut status, reboot_required, generation, now);
     }
     status
+}
+
+/// Whether the step concerns what an earlier attempt left, beside a machine that is as it should be.
+fn removes_beside(recorded: &Recorded, step: &Step, deleting: bool) -> bool {
+    let established = recorded.intent.as_ref().filter(|intent| intent.stage == Stage::Established && !deleting);
+    let Some(intent) = established else { return false };
+    let removal =
+        |action: TaskAction| matches!(action, TaskAction::Stop | TaskAction::Destroy | TaskAction::FreeVolume);
+    match step {
+        Step::Act(Action::Stop(place) | Action::Destroy(place) | Action::FreeVolume { place, .. }) => {
+            *place != intent.place
+        }
+        Step::Act(_) | Step::Rest { .. } | Step::Stall(_) => false,
+        Step::Look(_) | Step::Record(_) | Step::Retry(..) | Step::Wait(_) | Step::Release => {
+            recorded.task.as_ref().is_some_and(|task| removal(task.action))
+        }
+    }
 }
 
 fn before_intent(vm: &ProxmoxVM) -> Option<Intent> {

@@ -51,6 +51,15 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     };
     let step = flatten(step);
     match step {
+        Step::Act(action) if context.lacks_quorum(action.node()) && !matches!(action, Action::StopTask(_)) => {
+            Step::Wait(Reason::new(
+                "NoQuorum",
+                format!(
+                    "the cluster of {} has no quorum: nothing can be changed in it until that is back",
+                    action.node()
+                ),
+            ))
+        }
         // Nothing else to do now: the time to look whether something that was left behind can go.
         Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
             if recorded.task.is_none() && !recorded.lost && !matches!(desired, Desired::Gone) =>

@@ -23,8 +23,12 @@ pub(super) enum Remains {
 
 /// The word for what is still being made or removed.
 const BUSY: &str = "Busy";
+/// How root lifts the lock of a clone.
+const UNLOCK: &str = "qm unlock";
+/// How root removes what is locked for being removed.
+const SKIP_LOCK: &str = "--skiplock 1";
 /// How long a leftover that could not be removed is left alone, while the object lives.
-const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 
 impl Context<'_> {
     /// The next step of a deletion: the machine, what earlier attempts left, then the finalizer.
@@ -139,9 +143,17 @@ impl Context<'_> {
         self.record(|recorded| recorded.leftovers.retain(|other| other.place != *place))
     }
 
+    /// Whether another look at a leftover would be in vain, by what the inventory shows.
     fn is_left_alone(&self, leftover: &Leftover) -> bool {
-        let reachable = self.node(&leftover.place.node).is_some_and(|node| node.reach == Reach::Online);
-        !reachable || self.now.duration_since(leftover.since) < LEFTOVER_PAUSE
+        let Leftover { place, command, since, .. } = leftover;
+        if !self.node(&place.node).is_some_and(|node| node.reach == Reach::Online) {
+            return true;
+        }
+        match command {
+            // Root was told how to lift the lock; when it is gone, the list shows it.
+            Some(command) if is_for_root(command) => self.lists(place) && !self.lists_lock(place, None),
+            Some(_) | None => self.now.duration_since(*since) < LEFTOVER_PAUSE,
+        }
     }
 
     /// What is at a place, and what removes it.
@@ -204,8 +216,8 @@ impl Context<'_> {
         }
         let lock = machine.config.lock().unwrap_or("clone");
         let command = match lock {
-            "destroyed" => format!("qm destroy {vmid} --skiplock 1 --purge"),
-            _ => format!("qm unlock {vmid} && qm destroy {vmid} --purge"),
+            "destroyed" => format!("qm destroy {vmid} {SKIP_LOCK} --purge"),
+            _ => format!("{UNLOCK} {vmid} && qm destroy {vmid} --purge"),
         };
         let message = format!("VM {vmid} on {node} is half made and locked ({lock}); only root can lift that");
         Remains::Stuck(Reason::new("NeedsAdministrator", message), Some(command))
@@ -285,4 +297,9 @@ impl Context<'_> {
             _ => self.await_task(removal),
         }
     }
+}
+
+/// Whether a command lifts a lock, which no token may do.
+fn is_for_root(command: &str) -> bool {
+    command.starts_with(UNLOCK) || command.contains(SKIP_LOCK)
 }

@@ -38,6 +38,11 @@ pub(super) struct Template<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// Whether the node that answers for the cluster says that it has no quorum.
+    pub(super) fn lacks_quorum(&self, node: &str) -> bool {
+        self.snapshot().site_of(node).is_some_and(|site| site.at.is_some() && !site.quorate)
+    }
+
     /// Whether the node's cluster can change anything.
     pub(super) fn is_quorate(&self, node: &str) -> bool {
         self.snapshot().site_of(node).is_some_and(|site| site.quorate && !site.stale)

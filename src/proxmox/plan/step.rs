@@ -123,6 +123,21 @@ impl Step {
 }
 
 impl Action {
+    /// Our name of the node that it concerns.
+    pub fn node(&self) -> &str {
+        match self {
+            Self::Clone { place, .. }
+            | Self::Configure { place, .. }
+            | Self::Tag { place, .. }
+            | Self::Resize { place, .. }
+            | Self::Start(place)
+            | Self::Stop(place)
+            | Self::Destroy(place)
+            | Self::FreeVolume { place, .. } => &place.node,
+            Self::StopTask(task) => &task.node,
+        }
+    }
+
     /// What kind of change it is, for logs: its values may be secret.
     pub fn name(&self) -> &'static str {
         match self {

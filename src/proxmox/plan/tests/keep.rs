@@ -100,7 +100,7 @@ fn what_was_left_behind_is_removed_beside_and_holds_up_nothing() {
     let there = |power| with_leftover(60).machine(place("b", 601), cloned_config(601), power);
     assert_eq!(there(Power::Stopped).outcome(), "destroy b/601");
     assert_eq!(there(Power::Running).outcome(), "rest");
-    assert_eq!(there(Power::Stopped).with(|scene| scene.now = at(59)).outcome(), "rest");
+    assert_eq!(there(Power::Stopped).with(|scene| scene.now = at(14)).outcome(), "rest");
     assert_eq!(with_leftover(60).stored(place("b", 601), &["local:601/d"]).outcome(), "free b/601 local:601/d");
     let foreign = with_leftover(60).machine(place("b", 601), config(&[("name", "theirs")]), Power::Running);
     for scene in [with_leftover(60), foreign] {
@@ -111,6 +111,18 @@ fn what_was_left_behind_is_removed_beside_and_holds_up_nothing() {
     let mut stuck = with_leftover(60).machine(place("b", 601), config(&[("lock", "clone")]), Power::Stopped);
     assert_eq!(word(&stuck.settle()), "rest");
     assert_eq!(stuck.recorded.leftovers[0].command.as_deref(), Some("qm unlock 601 && qm destroy 601 --purge"));
+}
+
+#[test]
+fn a_leftover_that_root_has_unlocked_is_removed_at_once() {
+    let told = |lock: &[(&str, &str)]| {
+        let config = changed(&cloned_config(601), lock);
+        with_leftover(1).machine(place("b", 601), config, Power::Stopped).with(|scene| {
+            scene.recorded.leftovers[0].command = Some("qm unlock 601 && qm destroy 601 --purge".into());
+        })
+    };
+    assert_eq!(told(&[("lock", "clone")]).outcome(), "rest");
+    assert_eq!(told(&[]).outcome(), "destroy b/601");
 }
 
 #[test]
