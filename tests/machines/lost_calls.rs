@@ -4,7 +4,7 @@ use cloudfaster::simulator::{Effect, Fault};
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::support::{Call, Lab, is_ready, small};
+use crate::support::{Call, Crash, Lab, is_ready, small};
 
 const AT_ONCE: usize = 16;
 
@@ -88,9 +88,13 @@ async fn every_third_request_may_be_lost_on_its_way_or_its_reply() {
 /// Somebody holds the lock of the machine's config from the end of its clone on, for longer than Proxmox waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_somebody_holds_for_long_only_delays_it() {
-    let lab = Lab::new(small(1)).await;
-    let lock = lab.simulator.fault(Fault::new(Effect::ConfigLocked).vmid(1000)).unwrap();
+    let mut lab = Lab::bare(small(1)).await;
+    lab.connect().await;
     lab.machine("one", json!({})).await;
+    lab.start_until(Some(Crash::BeforeCall(Call::CONFIG, 0)));
+    assert!(lab.crash("it is to be configured", |_| false).await);
+    let lock = lab.simulator.fault(Fault::new(Effect::ConfigLocked).vmid(1000)).unwrap();
+    lab.start();
     let timed_out = |lab: &Lab| {
         let refused = |request: &cloudfaster::simulator::RequestRecord| {
             request.method == "PUT" && request.path.ends_with("/config") && request.status == Some(500)

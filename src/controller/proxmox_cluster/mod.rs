@@ -64,7 +64,12 @@ impl Reconciler for ClusterReconciler {
         let snapshot = fleet.inventory.snapshot();
         let status = report::status(cluster, &snapshot, Timestamp::now());
         let ready = report::is_ready(&status);
+        let changed = cluster.status.as_ref().map(|status| status.observed_generation) != cluster.metadata.generation;
         self.write(cluster, status).await?;
+        if changed {
+            // Templates, ranges, tenants: what a machine was refused for may be there now.
+            wake_all(&self.shared, &name);
+        }
         Ok(Next::After(if ready { ROTATION } else { SECRET }))
     }
 
