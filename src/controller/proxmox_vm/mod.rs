@@ -157,6 +157,10 @@ impl MachineReconciler {
 
     /// Takes steps until something must be awaited.
     async fn advance(&self, vm: ProxmoxVM, world: World) -> Result<Next, Error> {
+        if world.recorded.lost {
+            // A list from before the loss may lack what was made just then.
+            world.fleet.inventory.refresh().await;
+        }
         let mut walk = Walk { vm, world, sightings: Sightings::default() };
         let mut last = "";
         for _ in 0..MOST_STEPS {
