@@ -11,7 +11,8 @@ help: ## What can be made
 setup: ## Installs what is missing
 	@.ci/setup
 
-demo: setup ## Makes VMs on a simulated Proxmox and shows them live
+demo: ## Makes VMs on a simulated Proxmox and shows them live
+	@.ci/setup demo
 	@. .ci/environment && $(CARGO) run --quiet -- demo
 
 test: setup ## Runs all tests

@@ -1,0 +1,218 @@
+//! The two control planes, as the product runs on them.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{kubectl::Kubectl, kubernetes::Kubernetes, process::Process};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudfaster");
+/// The user that the shipped manifests give the controller.
+const ACCOUNT: &str = "cloudfaster-controller";
+pub const OPERATOR: &str = "cloudfaster-system";
+
+/// Which control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// `cloudfaster standalone`: the control plane and the controller in one process.
+    Embedded,
+    /// kube-apiserver with etcd, and `cloudfaster controller` with the rights of the shipped manifests.
+    Kubernetes,
+}
+
+/// A control plane with the operator installed and running.
+pub struct Plane {
+    pub which: Which,
+    pub kubectl: Kubectl,
+    state: State,
+    directory: TempDir,
+    backups: u32,
+}
+
+enum State {
+    Embedded { program: Option<Process> },
+    Kubernetes { plane: Box<Kubernetes>, controller: Option<Process> },
+}
+
+impl Plane {
+    /// Starts it, installs the operator, and starts the controller.
+    pub async fn start(which: Which) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (kubectl, state) = match which {
+            Which::Embedded => {
+                (Kubectl::new(&directory.path().join("data/kubeconfig")), State::Embedded { program: None })
+            }
+            Which::Kubernetes => {
+                let plane = Box::new(Kubernetes::start().await);
+                (plane.admin(), State::Kubernetes { plane, controller: None })
+            }
+        };
+        let mut plane = Self { which, kubectl, state, directory, backups: 0 };
+        plane.install().await;
+        plane.start_controller().await;
+        plane
+    }
+
+    /// As docs/install.md says. The embedded one comes with everything.
+    async fn install(&self) {
+        let State::Kubernetes { plane, .. } = &self.state else { return };
+        self.kubectl.works(&["apply", "-f", "crds"]).await;
+        self.kubectl.works(&["create", "namespace", OPERATOR]).await;
+        self.kubectl.works(&["create", "serviceaccount", ACCOUNT, "-n", OPERATOR]).await;
+        let account = format!("--serviceaccount={OPERATOR}:{ACCOUNT}");
+        self.kubectl.works(&["create", "clusterrolebinding", ACCOUNT, "--clusterrole=cluster-admin", &account]).await;
+        self.kubectl.works(&["wait", "--for=condition=Established", "crd", "--all"]).await;
+        plane.kubeconfig_with_token(ACCOUNT, &self.token().await);
+    }
+
+    /// A token of the controller's service account.
+    pub async fn token(&self) -> String {
+        let token = self.kubectl.works(&["create", "token", ACCOUNT, "-n", OPERATOR, "--duration", "1h"]).await;
+        token.trim().to_owned()
+    }
+
+    /// The kubeconfig of the controller on Kubernetes, which names a file with its token.
+    fn controller_kubeconfig(&self) -> PathBuf {
+        self.kubernetes().directory().join(format!("{ACCOUNT}.kubeconfig"))
+    }
+
+    /// The real one.
+    pub fn kubernetes(&self) -> &Kubernetes {
+        match &self.state {
+            State::Kubernetes { plane, .. } => plane,
+            State::Embedded { .. } => panic!("only Kubernetes has this"),
+        }
+    }
+
+    pub fn kubernetes_mut(&mut self) -> &mut Kubernetes {
+        match &mut self.state {
+            State::Kubernetes { plane, .. } => plane,
+            State::Embedded { .. } => panic!("only Kubernetes has this"),
+        }
+    }
+
+    /// Starts the controller; on the embedded control plane this is the plane itself.
+    pub async fn start_controller(&mut self) {
+        let started = match self.which {
+            Which::Embedded => {
+                let data = self.directory.path().join("data").display().to_string();
+                let arguments = ["standalone", "--listen", "127.0.0.1:0", "--data-dir", &data];
+                let mut program = Process::start(self.directory.path(), "standalone", PROGRAM, arguments, &[]).await;
+                program.said("where it serves", |line| line.contains("KUBECONFIG").then_some(())).await;
+                program
+            }
+            Which::Kubernetes => self.controller("controller", &[]).await,
+        };
+        match &mut self.state {
+            State::Embedded { program } => *program = Some(started),
+            State::Kubernetes { controller, .. } => *controller = Some(started),
+        }
+    }
+
+    /// A controller of one's own, beside the others.
+    pub async fn controller(&self, name: &str, arguments: &[&str]) -> Process {
+        let kubeconfig = match self.which {
+            Which::Embedded => self.kubectl.kubeconfig().to_owned(),
+            Which::Kubernetes => self.controller_kubeconfig(),
+        };
+        let kubeconfig = kubeconfig.display().to_string();
+        let fixed = ["controller", "--kubeconfig", &kubeconfig];
+        let arguments = fixed.iter().chain(arguments);
+        let mut program = Process::start(self.logs(), name, PROGRAM, arguments, &[]).await;
+        program.said("that it starts", |line| line.contains("cloudfaster").then_some(())).await;
+        program
+    }
+
+    fn logs(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `kill -9` to the controller, on the embedded control plane to everything; and starts it again.
+    pub async fn crash(&mut self) {
+        self.stop_controller().await;
+        self.start_controller().await;
+    }
+
+    /// `kill -9` to the controller, on the embedded control plane to everything.
+    pub async fn stop_controller(&mut self) {
+        match &mut self.state {
+            State::Embedded { program } => program.take().unwrap().kill().await,
+            State::Kubernetes { controller, .. } => controller.take().unwrap().kill().await,
+        }
+    }
+
+    /// The API server ends hard and comes back, while the controller runs on; on the embedded control plane both end.
+    pub async fn restart_api(&mut self) {
+        match &mut self.state {
+            State::Embedded { .. } => self.crash().await,
+            State::Kubernetes { plane, .. } => {
+                plane.kill_apiserver().await;
+                plane.start_apiserver().await;
+            }
+        }
+    }
+
+    /// Copies what is stored, with the API away for as long as that takes.
+    pub async fn back_up(&mut self) -> PathBuf {
+        self.backups += 1;
+        let copy = self.directory.path().join(format!("backup-{}", self.backups));
+        self.pause_api().await;
+        copy_tree(&self.stored(), &copy);
+        self.resume_api().await;
+        copy
+    }
+
+    /// Puts the stored state back to that of a backup; what was written since is lost.
+    pub async fn restore(&mut self, backup: &Path) {
+        self.pause_api().await;
+        std::fs::remove_dir_all(self.stored()).unwrap();
+        copy_tree(backup, &self.stored());
+        self.resume_api().await;
+    }
+
+    fn stored(&self) -> PathBuf {
+        match &self.state {
+            State::Embedded { .. } => self.directory.path().join("data"),
+            State::Kubernetes { plane, .. } => plane.etcd_data(),
+        }
+    }
+
+    async fn pause_api(&mut self) {
+        match &mut self.state {
+            State::Embedded { program } => program.take().unwrap().kill().await,
+            State::Kubernetes { plane, .. } => plane.stop().await,
+        }
+    }
+
+    async fn resume_api(&mut self) {
+        match &mut self.state {
+            State::Embedded { .. } => self.start_controller().await,
+            State::Kubernetes { plane, .. } => plane.resume().await,
+        }
+    }
+
+    /// What the programs have said, for whoever looks into a failure.
+    pub fn output(&self) -> String {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(self.logs()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                text += &format!("---- {}\n{}", path.display(), std::fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+        text
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
