@@ -8,6 +8,7 @@ mod deletion;
 mod examples;
 mod failover;
 mod fakepve;
+mod image;
 mod lost_calls;
 mod placement;
 mod processes;
