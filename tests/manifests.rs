@@ -1,7 +1,12 @@
 //! The manifests as an administrator applies them: rendered by kubectl, and held to what they promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
@@ -14,14 +19,18 @@ fn project(path: &str) -> PathBuf {
 
 /// What `kubectl apply -k` sends.
 fn render(folder: &str) -> Vec<Value> {
+    render_at(&project(folder))
+}
+
+fn render_at(folder: &Path) -> Vec<Value> {
     let program = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
     let output = Command::new(program)
         .arg("kustomize")
-        .arg(project(folder))
+        .arg(folder)
         .output()
         .expect("kubectl 1.27 or later is needed: in PATH, or named by the variable KUBECTL");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaint.is_empty(), "{folder}: {complaint}");
+    assert!(output.status.success() && complaint.is_empty(), "{}: {complaint}", folder.display());
     serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
@@ -189,4 +198,33 @@ fn each_overlay_changes_what_it_promises_and_nothing_else() {
         tried += 1;
     }
     assert!(tried >= 3);
+}
+
+/// The YAML blocks of a page.
+fn yaml_of(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(project(page)).unwrap();
+    text.split("```").filter_map(|block| block.strip_prefix("yaml\n")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_overlay_of_the_installation_page_works_as_it_stands_there() {
+    let [overlay, network] = &yaml_of("docs/install.md")[..] else { panic!("not the two blocks that are tried here") };
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().canonicalize().unwrap();
+    // Relative to the checkout, as for whoever follows the page; kustomize takes no absolute path.
+    let up = "../".repeat(place.components().count() - 1);
+    let checkout = format!("- {up}{}/manifests/", env!("CARGO_MANIFEST_DIR").trim_start_matches('/'));
+    let text = format!("{overlay}{network}").replace("- manifests/", &checkout);
+    fs::write(place.join("kustomization.yaml"), text).unwrap();
+    let objects = render_at(&place);
+
+    let deployment = one(&objects, "Deployment");
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap();
+    assert_eq!(image, format!("registry.example.com/cloudfaster:{}", env!("CARGO_PKG_VERSION")));
+    assert!(!ids(&objects).contains("ClusterRoleBinding cloudfaster-secrets"));
+    assert!(ids(&objects).contains("ServiceMonitor cloudfaster-controller"));
+    let to_proxmox = &one(&objects, "NetworkPolicy")["spec"]["egress"][2];
+    assert_eq!(to_proxmox["ports"][0]["port"], 8006);
+    assert_eq!(to_proxmox["to"][0]["ipBlock"]["cidr"], "10.0.0.0/24");
 }

@@ -12,5 +12,6 @@ mod image;
 mod lost_calls;
 mod placement;
 mod processes;
+mod rights;
 mod scale;
 mod support;
