@@ -15,6 +15,12 @@ fn the_definitions_in_crds_are_current() {
         assert_eq!(written, yaml, "crds/{name} is stale: run `make crds`");
         names.insert(name);
     }
+    // It lets kustomize find them, and so must name them all.
+    let kustomization = fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
+    let kustomization: serde_json::Value = serde_saphyr::from_str(&kustomization).unwrap();
+    let listed: BTreeSet<String> = serde_json::from_value(kustomization["resources"].clone()).unwrap();
+    assert_eq!(listed, names, "crds/kustomization.yaml");
+    names.insert("kustomization.yaml".to_owned());
     let there: BTreeSet<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(there, names, "crds/ holds a definition that no type gives");

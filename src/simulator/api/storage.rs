@@ -16,10 +16,11 @@ fn content_of(storage: &Storage) -> String {
     storage.spec.content.join(",")
 }
 
-/// The storages in `/cluster/resources`: once per node, shared ones too.
+/// The storages in `/cluster/resources`: once per node, shared ones too. Datastore.AllocateSpace does not show them there.
 pub(super) fn cluster_lines(call: &Call<'_>) -> Vec<Value> {
     let mut lines = Vec::new();
-    for (name, storage) in call.world.storages.iter().filter(|(name, _)| is_visible(call, name)) {
+    let audited = |name: &str| call.may(&format!("/storage/{name}"), "Datastore.Audit");
+    for (name, storage) in call.world.storages.iter().filter(|(name, _)| audited(name)) {
         for node in call.world.nodes.iter().filter(|node| storage.on_node(&node.name)) {
             let (used, total) = call.world.space(name, &node.name);
             let mut line = Map::new();

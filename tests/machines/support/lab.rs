@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +13,7 @@ use cloudfaster::{
     api::{self, ProxmoxCluster, ProxmoxVM},
     proxmox::client as proxmox,
     simulator::{RequestRecord, Scenario, Server, Simulator, VmView, VolumeView},
-    standalone::ControlPlane,
+    standalone::{ControlPlane, Serving},
 };
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::{
@@ -120,6 +121,13 @@ impl Lab {
             timeouts: proxmox::Timeouts::default(),
         })
         .unwrap()
+    }
+
+    /// Serves the control plane to other processes, with a kubeconfig for them in this folder.
+    pub async fn serve(&self, folder: &Path) -> (Serving, PathBuf) {
+        let kubeconfig = folder.join("kubeconfig");
+        let serving = self.plane.serve(folder, LISTEN, &kubeconfig).await.unwrap();
+        (serving, kubeconfig)
     }
 
     pub fn machines(&self) -> Api<ProxmoxVM> {
