@@ -1,5 +1,7 @@
 //! A machine from `kubectl apply` to `kubectl delete`.
 
+use serde_json::json;
+
 use crate::support::{Bench, Which};
 
 pub async fn from_apply_to_delete(which: Which) {
@@ -22,5 +24,30 @@ pub async fn from_apply_to_delete(which: Which) {
     let again = bench.kubectl().works_with(&["apply", "-f", "-"], &manifest).await;
     assert!(again.contains("unchanged"), "{again}");
 
+    bench.remove(&["web", "db"]).await;
+}
+
+pub async fn the_next_node_is_taken_and_the_status_says_why(which: Which) {
+    let bench = Bench::start(which).await;
+    let kubectl = bench.kubectl();
+    let fails = |node: &str| json!({"effect": {"cloneFails": {"percent": 50}}, "filter": {"node": node}});
+    bench.proxmox.fault(fails("pve1")).await;
+    bench.proxmox.fault(fails("pve2")).await;
+    bench.machines(&["web"]).await;
+    bench.ready(&["web"]).await;
+    let attempts = "jsonpath={range .status.attempts[*]}{.node} {.outcome}{'\\n'}{end}";
+    let attempts = kubectl.works(&["get", "pvm", "web", "-n", "shop", "-o", attempts]).await;
+    assert_eq!(attempts, "pve1 Failed\npve2 Failed\npve3 Succeeded\n");
+    bench.proxmox.assert_exactly(&["web"]).await;
+
+    // Nowhere is room: it says so and waits, and goes on by itself when there is.
+    bench.proxmox.fault(fails("pve3")).await;
+    bench.machines(&["db"]).await;
+    bench.wait(&["db"], "jsonpath={.status.attemptsTotal}=3").await;
+    let ready = kubectl.works(&["get", "pvm", "db", "-n", "shop", "--no-headers"]).await;
+    assert!(ready.contains("False"), "{ready}");
+    bench.proxmox.mend().await;
+    bench.ready(&["db"]).await;
+    bench.proxmox.assert_exactly(&["web", "db"]).await;
     bench.remove(&["web", "db"]).await;
 }

@@ -89,14 +89,20 @@ impl Kubernetes {
         self.write_kubeconfig(&format!("{name}.kubeconfig"), &format!("tokenFile: {}", file.display()))
     }
 
-    /// The key that signs the tokens of service accounts, in PEM.
-    pub fn accounts_key(&self) -> String {
-        fs::read_to_string(self.directory.path().join("accounts.key")).unwrap()
+    /// The key that signs the tokens of service accounts.
+    pub fn accounts_key(&self) -> KeyPair {
+        KeyPair::from_pem(&fs::read_to_string(self.directory.path().join("accounts.key")).unwrap()).unwrap()
     }
 
-    /// What was asked of the API server: one JSON object a line.
-    pub fn audit_log(&self) -> PathBuf {
-        self.directory.path().join("audit.log")
+    /// What was asked of the API server: one JSON object a line, named `audit*.log`.
+    pub fn audit_logs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| {
+                path.file_name().unwrap().to_string_lossy().starts_with("audit")
+                    && path.extension().is_some_and(|end| end == "log")
+            })
+            .collect()
     }
 
     fn write_kubeconfig(&self, name: &str, user: &str) -> PathBuf {

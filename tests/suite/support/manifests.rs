@@ -59,10 +59,16 @@ spec:
         )
     }
 
-    /// A small machine.
+    /// A small machine, with its owner's key in a Secret of the tenant's.
     pub fn machine(&self, name: &str) -> String {
         format!(
             "
+apiVersion: v1
+kind: Secret
+metadata: {{name: keys, namespace: shop}}
+stringData:
+  laptop: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVYy5KqQJ7o7gxDIxf1q9Jq0m8qm0p7y0cXl0x0Y0aB web@laptop
+---
 apiVersion: cloudfaster.app/v1alpha1
 kind: ProxmoxVM
 metadata: {{name: {name}, namespace: shop}}
@@ -72,7 +78,7 @@ spec:
   cores: 2
   memory: 2Gi
   disk: {{size: 2Gi}}
-  cloudInit: {{user: deploy}}
+  cloudInit: {{user: deploy, sshKeySecretRefs: [{{name: keys, key: laptop}}]}}
 ---
 "
         )

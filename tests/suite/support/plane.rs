@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{kubectl::Kubectl, kubernetes::Kubernetes, process::Process};
+use crate::audit;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudfaster");
 /// The user that the shipped manifests give the controller.
-const ACCOUNT: &str = "cloudfaster-controller";
+pub const ACCOUNT: &str = "cloudfaster-controller";
 pub const OPERATOR: &str = "cloudfaster-system";
 
 /// Which control plane.
@@ -55,20 +56,32 @@ impl Plane {
 
     /// As docs/install.md says. The embedded one comes with everything.
     async fn install(&self) {
-        let State::Kubernetes { plane, .. } = &self.state else { return };
-        self.kubectl.works(&["apply", "-f", "crds"]).await;
-        self.kubectl.works(&["create", "namespace", OPERATOR]).await;
-        self.kubectl.works(&["create", "serviceaccount", ACCOUNT, "-n", OPERATOR]).await;
-        let account = format!("--serviceaccount={OPERATOR}:{ACCOUNT}");
-        self.kubectl.works(&["create", "clusterrolebinding", ACCOUNT, "--clusterrole=cluster-admin", &account]).await;
+        if self.which == Which::Embedded {
+            return;
+        }
+        self.kubectl.works(&["apply", "--server-side", "-k", "manifests/base"]).await;
         self.kubectl.works(&["wait", "--for=condition=Established", "crd", "--all"]).await;
-        plane.kubeconfig_with_token(ACCOUNT, &self.token().await);
+        self.put_token(&self.token().await);
     }
 
     /// A token of the controller's service account.
     pub async fn token(&self) -> String {
         let token = self.kubectl.works(&["create", "token", ACCOUNT, "-n", OPERATOR, "--duration", "1h"]).await;
         token.trim().to_owned()
+    }
+
+    /// Gives the controller this token, as the kubelet does: in the file that its kubeconfig names.
+    pub fn put_token(&self, token: &str) {
+        self.kubernetes().kubeconfig_with_token(ACCOUNT, token);
+    }
+
+    /// Waits until the controller has said a line that `wanted` finds something in.
+    pub async fn said<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let program = match &mut self.state {
+            State::Embedded { program } => program,
+            State::Kubernetes { controller, .. } => controller,
+        };
+        program.as_mut().expect("the controller runs").said(what, wanted).await
     }
 
     /// The kubeconfig of the controller on Kubernetes, which names a file with its token.
@@ -79,13 +92,6 @@ impl Plane {
     /// The real one.
     pub fn kubernetes(&self) -> &Kubernetes {
         match &self.state {
-            State::Kubernetes { plane, .. } => plane,
-            State::Embedded { .. } => panic!("only Kubernetes has this"),
-        }
-    }
-
-    pub fn kubernetes_mut(&mut self) -> &mut Kubernetes {
-        match &mut self.state {
             State::Kubernetes { plane, .. } => plane,
             State::Embedded { .. } => panic!("only Kubernetes has this"),
         }
@@ -201,6 +207,17 @@ impl Plane {
             }
         }
         text
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        let State::Kubernetes { plane, .. } = &self.state else { return };
+        for (number, log) in plane.audit_logs().iter().enumerate() {
+            let name = self.directory.path().file_name().unwrap().to_string_lossy();
+            // A failed copy would show as rights that nothing used.
+            let _ = std::fs::copy(log, audit::folder().join(format!("{name}-{number}.log")));
+        }
     }
 }
 

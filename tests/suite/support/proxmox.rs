@@ -57,12 +57,6 @@ impl Proxmox {
         self.ask(self.client.get(format!("{}/simulator/state", self.url))).await
     }
 
-    /// Every request that came in, with its number.
-    pub async fn requests(&self) -> Vec<Value> {
-        let seen = self.ask(self.client.get(format!("{}/simulator/requests", self.url))).await;
-        seen["requests"].as_array().unwrap().clone()
-    }
-
     /// Brings about a fault.
     pub async fn fault(&self, fault: Value) {
         let request = self.client.post(format!("{}/simulator/faults", self.url)).body(fault.to_string());
