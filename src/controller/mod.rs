@@ -6,6 +6,7 @@ mod kubernetes;
 pub mod lease;
 mod ledger;
 mod pace;
+mod paused;
 mod proxmox_cluster;
 mod proxmox_vm;
 mod run;
@@ -189,7 +190,12 @@ async fn reconcile(
     let known = Arc::downgrade(&shared);
     telemetry.metrics.sample(move || Some(Sample::Sites(known.upgrade()?.fleets.census(Timestamp::now()))));
     let stop = shutdown.child_token();
-    let wiring = Arc::new(Wiring { client, telemetry: telemetry.clone(), stop: stop.clone() });
+    let wiring = Arc::new(Wiring {
+        client,
+        recorder: shared.recorder.clone(),
+        telemetry: telemetry.clone(),
+        stop: stop.clone(),
+    });
     let mut tasks = JoinSet::new();
     {
         let reconciler = Arc::new(proxmox_cluster::ClusterReconciler::new(shared.clone(), &telemetry.metrics));

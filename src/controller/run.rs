@@ -1,4 +1,4 @@
-//! The wiring that every kind shares: the watch, objects that cannot be read, what wakes an object, time limits,
+//! The wiring that every kind shares: the watch, objects that cannot be read, what wakes an object, pauses, time limits,
 //! backoff, metrics, logs.
 
 use std::{
@@ -12,17 +12,19 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, StreamExt};
+use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     core::DeserializeGuard,
     runtime::{
         Controller, WatchStreamExt,
         controller::{self, Action, Config},
+        events::Recorder,
         reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -30,8 +32,11 @@ use tokio::{
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{describe, pace::Pace};
-use crate::telemetry::{Metrics, Objects, Sample, Telemetry};
+use super::{describe, pace::Pace, paused, status};
+use crate::{
+    api::conditions::Conditioned,
+    telemetry::{Metrics, Objects, Sample, Telemetry},
+};
 
 /// Objects that reconcile at the same time, at most.
 const CONCURRENCY: u16 = 64;
@@ -82,19 +87,27 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The object is gone: whatever was remembered of it can go too.
     fn forget(&self, name: &ObjectRef<Self::Kind>);
 
+    /// The object is left alone from now on: what goes on for it without a reconcile ends.
+    fn pause(&self, _object: &Self::Kind) {}
+
     /// Where the object stands, in one of few words.
     fn phase(object: &Self::Kind) -> String;
 }
 
 /// A kind that can be reconciled.
-pub trait Kind: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
-
-impl<K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Kind for K {}
+pub trait Kind:
+    Resource<DynamicType = ()> + Conditioned + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+    /// Where its objects are.
+    fn api(client: &Client, object: &Self) -> Api<Self>;
+}
 
 /// What the controllers of all kinds work with.
 pub struct Wiring {
     /// Kubernetes.
     pub client: Client,
+    /// Where it is told what happens.
+    pub recorder: Recorder,
     /// Where it is told how it goes.
     pub telemetry: Telemetry,
     /// No reconcile begins after this.
@@ -163,6 +176,8 @@ fn key<K: Resource<DynamicType = ()>>(object: &ObjectRef<K>) -> String {
 enum Failure<E> {
     #[error(transparent)]
     Reconcile(E),
+    #[error("Kubernetes: {}", describe(.0))]
+    Kubernetes(kube::Error),
     #[error("the reconcile took longer than {} s", TIME_LIMIT.as_secs())]
     Timeout,
     #[error("the reconcile panicked")]
@@ -173,20 +188,29 @@ enum Failure<E> {
 struct Context<R: Reconciler> {
     reconciler: Arc<R>,
     pace: Arc<Pace>,
+    client: Client,
+    recorder: Recorder,
     metrics: Metrics,
     kind: &'static str,
 }
 
 /// Runs the controller of a kind until it is told to stop, and the reconciles that were under way have ended.
 pub async fn run<R: Reconciler>(wiring: &Wiring, kind: &'static str, reconciler: Arc<R>, wakes: Wakes<R::Kind>) {
-    let Wiring { client, telemetry, stop } = wiring;
+    let Wiring { client, recorder, telemetry, stop } = wiring;
     let Wakes { receiver, pace } = wakes;
     let plural = R::Kind::plural(&()).into_owned();
     let (store, changes) = watched::<R::Kind>(client);
     telemetry.metrics.sample(census::<R>(kind, store.clone(), pace.clone()));
     let pulse = telemetry.health.pulse(format!("controller-{plural}"), SILENCE);
     let filled = telemetry.health.check(format!("cache-{plural}"));
-    let context = Arc::new(Context { reconciler, pace, metrics: telemetry.metrics.clone(), kind });
+    let context = Arc::new(Context {
+        reconciler,
+        pace,
+        client: client.clone(),
+        recorder: recorder.clone(),
+        metrics: telemetry.metrics.clone(),
+        kind,
+    });
     let results = Controller::for_stream(changes, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
         .reconcile_on(UnboundedReceiverStream::new(receiver))
@@ -271,6 +295,7 @@ fn census<R: Reconciler>(
         let mut phases = BTreeMap::new();
         for object in store.state() {
             let phase = match &object.0 {
+                Ok(object) if paused::is_shown(object) => "Paused".to_owned(),
                 Ok(object) => R::phase(object),
                 Err(_) => "Invalid".to_owned(),
             };
@@ -310,6 +335,10 @@ async fn one<R: Reconciler>(
             return Ok(Action::await_change());
         }
     };
+    let object = match pause_or_resume(context, object, &name).await.map_err(Failure::Kubernetes)? {
+        Turn::Over(action) => return Ok(action),
+        Turn::On(object) => object,
+    };
     let version = object.meta().resource_version.clone().unwrap_or_default();
     if let Some(rest) =
         pace.not_yet(&name, &version, object.meta().generation, object.meta().deletion_timestamp.is_some())
@@ -318,7 +347,7 @@ async fn one<R: Reconciler>(
     }
     metrics.reconcile_begins(kind);
     let mut counted = Counted { metrics, kind, begun: Instant::now(), outcome: "cut_off" };
-    let reconcile = AssertUnwindSafe(context.reconciler.reconcile(object)).catch_unwind();
+    let reconcile = AssertUnwindSafe(context.reconciler.reconcile(&object)).catch_unwind();
     let (outcome, done) = match tokio::time::timeout(TIME_LIMIT, reconcile).await {
         Err(_) => ("timeout", Err(Failure::Timeout)),
         Ok(Err(_)) => ("panic", Err(Failure::Panic)),
@@ -331,4 +360,48 @@ async fn one<R: Reconciler>(
         Some(delay) => Action::requeue(delay),
         None => Action::await_change(),
     })
+}
+
+/// Whether an object has its turn.
+enum Turn<K> {
+    /// It is reconciled, as it is now.
+    On(K),
+    /// It is not.
+    Over(Action),
+}
+
+/// Leaves an object alone that is to be, and says so in its status; or says that it goes on.
+async fn pause_or_resume<R: Reconciler>(
+    context: &Context<R>,
+    object: &R::Kind,
+    name: &str,
+) -> Result<Turn<R::Kind>, kube::Error> {
+    let after = match paused::paused(object, Timestamp::now()) {
+        Some(after) => {
+            context.reconciler.pause(object);
+            after
+        }
+        None if paused::is_shown(object) => paused::resumed(object, Timestamp::now()),
+        None => return Ok(Turn::On(object.clone())),
+    };
+    let api = R::Kind::api(&context.client, object);
+    let written = match status::replace(&api, object, &after).await {
+        Ok(written) => written,
+        // It is read anew, for somebody wrote in between.
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+            return Ok(Turn::Over(Action::requeue(DEBOUNCE)));
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(written) = &written
+        && let Err(error) = context.recorder.publish(&paused::event(written), &written.object_ref(&())).await
+    {
+        tracing::debug!(error = describe(&error), "an event was not recorded");
+    }
+    // What failed before the pause is tried at once after it.
+    context.pace.forget(name);
+    if paused::is_shown(&after) {
+        return Ok(Turn::Over(Action::await_change()));
+    }
+    Ok(Turn::On(written.unwrap_or(after)))
 }

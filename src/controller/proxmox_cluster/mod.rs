@@ -7,18 +7,18 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 
 use self::settings::Problem;
 use super::{
     Shared, describe,
     fleet::Fleet,
-    run::{Next, Reconciler, Waker},
+    run::{Kind, Next, Reconciler, Waker},
     status,
 };
 use crate::{
     api::{
-        ProxmoxCluster, ProxmoxVM,
+        PAUSED, ProxmoxCluster, ProxmoxVM,
         conditions::{READY, RECONCILING, STALLED},
     },
     proxmox::{
@@ -83,12 +83,25 @@ impl Reconciler for ClusterReconciler {
         wake_all(&self.shared, &name.name);
     }
 
+    fn pause(&self, cluster: &ProxmoxCluster) {
+        let name = cluster.name_any();
+        if self.refuse(&name, Reason::new("ClusterPaused", format!("it is paused by its annotation {PAUSED}"))) {
+            wake_all(&self.shared, &name);
+        }
+    }
+
     fn phase(cluster: &ProxmoxCluster) -> String {
         let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
         let mut held = conditions.filter(|condition| condition.status == "True").map(|condition| &condition.type_);
         held.find(|kind| [READY, RECONCILING, STALLED].contains(&kind.as_str()))
             .map_or("Unknown", String::as_str)
             .to_owned()
+    }
+}
+
+impl Kind for ProxmoxCluster {
+    fn api(client: &Client, _: &Self) -> Api<Self> {
+        Api::all(client.clone())
     }
 }
 
@@ -148,7 +161,7 @@ impl ClusterReconciler {
         cluster: &ProxmoxCluster,
         status: crate::api::proxmox_cluster::ProxmoxClusterStatus,
     ) -> Result<(), Error> {
-        let api = Api::<ProxmoxCluster>::all(self.shared.client.clone());
+        let api = ProxmoxCluster::api(&self.shared.client, cluster);
         let after = ProxmoxCluster { status: Some(status), ..cluster.clone() };
         let written = match status::replace(&api, cluster, &after).await {
             Ok(written) => written,

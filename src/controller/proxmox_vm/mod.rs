@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
     core::DeserializeGuard,
     runtime::{
@@ -31,7 +31,7 @@ use self::{
 use super::{
     Shared, describe,
     ledger::{Entry, Outdated},
-    run::{Next, Reconciler},
+    run::{Kind, Next, Reconciler},
     status,
 };
 use crate::{
@@ -143,6 +143,12 @@ impl Reconciler for MachineReconciler {
     fn phase(vm: &ProxmoxVM) -> String {
         let phase = vm.status.as_ref().and_then(|status| status.phase);
         phase.map_or_else(|| "Unknown".to_owned(), |phase| format!("{phase:?}"))
+    }
+}
+
+impl Kind for ProxmoxVM {
+    fn api(client: &Client, vm: &Self) -> Api<Self> {
+        Api::namespaced(client.clone(), &vm.namespace().unwrap_or_default())
     }
 }
 
@@ -402,7 +408,7 @@ impl MachineReconciler {
     }
 
     fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {
-        Api::namespaced(self.shared.client.clone(), &vm.namespace().unwrap_or_default())
+        ProxmoxVM::api(&self.shared.client, vm)
     }
 }
 
