@@ -27,6 +27,7 @@ use cloudfaster::{
     controller,
     simulator::{ClockMode, Effect, Fault, Scenario, Simulator},
     standalone::ControlPlane,
+    telemetry::Telemetry,
 };
 
 use super::{Failure, ensure_namespace};
@@ -59,7 +60,12 @@ pub struct Args {
 ///
 /// # Errors
 /// When it cannot begin, or when not every machine became Ready in time.
-pub async fn run(args: Args, settings: controller::Settings, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn run(
+    args: Args,
+    settings: controller::Settings,
+    telemetry: Telemetry,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("cloudfaster-demo-").tempdir()?;
     let mut scenario = Scenario::demo();
     scenario.clock = ClockMode::Scaled(args.time_scale);
@@ -75,7 +81,7 @@ pub async fn run(args: Args, settings: controller::Settings, shutdown: Cancellat
     println!("control plane      https://{}", serving.address());
     println!("simulated Proxmox  {} (sv1 is small, sv3 is down, a clone on sv4 will fail)", proxmox.url());
 
-    let mut controller = tokio::spawn(controller::run(settings, client.clone(), shutdown.clone()));
+    let mut controller = tokio::spawn(controller::run(settings, client.clone(), telemetry, None, shutdown.clone()));
     for mut object in manifests(&args.examples)? {
         if object.types.as_ref().is_some_and(|types| types.kind == "ProxmoxCluster")
             && let Some(spec) = object.data.get_mut("spec")

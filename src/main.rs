@@ -2,13 +2,13 @@
 
 mod demo;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{future::Future, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
     api, controller, simulator,
     standalone::{ControlPlane, PlaneArgs},
-    telemetry,
+    telemetry::{self, Server, Telemetry},
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -34,6 +34,11 @@ enum Command {
     Controller {
         #[command(flatten)]
         settings: controller::Settings,
+        #[command(flatten)]
+        election: controller::Election,
+        /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`).
+        #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS", default_value = "[::]:8080")]
+        health_listen: SocketAddr,
         /// How the cluster is reached; without it the environment's kubeconfig, or the pod's service account.
         #[arg(long)]
         kubeconfig: Option<PathBuf>,
@@ -44,6 +49,9 @@ enum Command {
         settings: controller::Settings,
         #[command(flatten)]
         plane: PlaneArgs,
+        /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`); without it there is none.
+        #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS")]
+        health_listen: Option<SocketAddr>,
     },
     /// Shows it all at work: the embedded control plane, a simulated Proxmox, and machines on their way to Ready.
     Demo {
@@ -51,6 +59,9 @@ enum Command {
         settings: controller::Settings,
         #[command(flatten)]
         args: demo::Args,
+        /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`); without it there is none.
+        #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS")]
+        health_listen: Option<SocketAddr>,
     },
     /// Runs a simulated Proxmox VE cluster to try things on.
     SimulateProxmox(simulator::Args),
@@ -64,10 +75,19 @@ enum Command {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cloudfaster: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli));
+    // Whoever leads no longer is not kept from ending by what still runs, such as a look-up of a name.
+    runtime.shutdown_background();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cloudfaster: {error}");
@@ -86,35 +106,76 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     match cli.command {
-        Command::Controller { settings, kubeconfig } => {
+        Command::Controller { settings, election, health_listen, kubeconfig } => {
+            let terms = election.terms()?;
             let client = Client::try_from(config(kubeconfig).await?)?;
-            Ok(controller::run(settings, client, shutdown).await?)
+            let telemetry = Telemetry::default();
+            observed(Some(health_listen), &telemetry, async {
+                Ok(controller::run(settings, client, telemetry.clone(), terms, shutdown).await?)
+            })
+            .await
         }
-        Command::Standalone { settings, plane } => standalone(settings, plane, shutdown).await,
-        Command::Demo { settings, args } => demo::run(args, settings, shutdown).await,
+        Command::Standalone { settings, plane, health_listen } => {
+            let telemetry = Telemetry::default();
+            let work = standalone(settings, plane, telemetry.clone(), shutdown);
+            observed(health_listen, &telemetry, work).await
+        }
+        Command::Demo { settings, args, health_listen } => {
+            let telemetry = Telemetry::default();
+            let work = demo::run(args, settings, telemetry.clone(), shutdown);
+            observed(health_listen, &telemetry, work).await
+        }
         Command::SimulateProxmox(args) => Ok(simulator::run(args, shutdown).await?),
         Command::Crds { directory } => crds(directory),
     }
 }
 
+/// Works, and tells of it on that address. Neither goes on without the other.
+async fn observed(
+    listen: Option<SocketAddr>,
+    telemetry: &Telemetry,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let Some(address) = listen else { return work.await };
+    let server = Server::bind(address).await?;
+    tokio::select! {
+        done = work => done,
+        ended = server.serve(telemetry.clone()) => Err(match ended {
+            Ok(()) => "the listener for probes ended".into(),
+            Err(error) => error.into(),
+        }),
+    }
+}
+
+/// How long a connection to Kubernetes may take, and how long one may be silent: longer than a watch lasts.
+const CONNECT: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(150);
+
 async fn config(kubeconfig: Option<PathBuf>) -> Result<Config, Failure> {
-    Ok(match kubeconfig {
+    let mut config = match kubeconfig {
         Some(file) => {
             let read = Kubeconfig::read_from(file)?;
             Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?
         }
         None => Config::infer().await?,
-    })
+    };
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    // A connection that idled before its request is not at fault.
+    config.reset_reader_on_write = true;
+    Ok(config)
 }
 
 /// The reconcilers talk to the embedded control plane through an ordinary client.
 async fn standalone(
     settings: controller::Settings,
     plane: PlaneArgs,
+    telemetry: Telemetry,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    let ended = shutdown.clone().drop_guard();
-    let control_plane = ControlPlane::open(&plane.data_dir, api::crds(), shutdown.clone()).await?;
+    // The reconcilers write to it to the end.
+    let ended = CancellationToken::new();
+    let control_plane = ControlPlane::open(&plane.data_dir, api::crds(), ended.clone()).await?;
     let kubeconfig = plane.kubeconfig();
     let serving = control_plane.serve(&plane.data_dir, plane.listen, &kubeconfig).await?;
     println!("The control plane serves on https://{}. Use it with:", serving.address());
@@ -122,10 +183,10 @@ async fn standalone(
     let client = Client::new(control_plane.router(), "default");
     ensure_namespace(&client, &settings.operator_namespace).await?;
     let done = tokio::select! {
-        done = controller::run(settings, client, shutdown) => done.map_err(Failure::from),
+        done = controller::run(settings, client, telemetry, None, shutdown) => done.map_err(Failure::from),
         done = serving.ended() => done.map_err(Failure::from),
     };
-    drop(ended);
+    ended.cancel();
     control_plane.close().await;
     done
 }
@@ -152,7 +213,16 @@ fn crds(directory: Option<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The first signal asks to end in order, the second one to end.
 async fn cancel_on_signal(shutdown: CancellationToken) {
+    signalled().await;
+    shutdown.cancel();
+    signalled().await;
+    eprintln!("cloudfaster: ended by a second signal");
+    std::process::exit(1);
+}
+
+async fn signalled() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
@@ -162,10 +232,8 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
                 _ = interrupted => {}
                 _ = terminated.recv() => {}
             }
-            shutdown.cancel();
             return;
         }
     }
     let _ = interrupted.await;
-    shutdown.cancel();
 }

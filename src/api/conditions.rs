@@ -12,6 +12,18 @@ pub const RECONCILING: &str = "Reconciling";
 /// Nothing happens until a person changes something.
 pub const STALLED: &str = "Stalled";
 
+/// Nothing is done for the object, since its annotation says so.
+pub const PAUSED: &str = "Paused";
+
+/// An object whose status has conditions.
+pub trait Conditioned {
+    /// The conditions.
+    fn conditions(&self) -> &[Condition];
+
+    /// The conditions, to be changed, with the status' one sentence of where the object stands, if it has one.
+    fn conditions_mut(&mut self) -> (&mut Vec<Condition>, Option<&mut Option<String>>);
+}
+
 /// Where an object stands, as the three conditions of kstatus tell it together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -24,6 +24,9 @@ pub const GROUP: &str = "cloudfaster.app";
 /// Holds an object until nothing of it is left outside Kubernetes.
 pub const FINALIZER: &str = "cloudfaster.app/finalizer";
 
+/// Annotation of an object that is to be left alone for a while: `"true"`.
+pub const PAUSED: &str = "cloudfaster.app/paused";
+
 /// The definitions of all kinds, as `cloudfaster crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     [ProxmoxCluster::crd(), ProxmoxVM::crd()].into_iter().map(with_unobserved_status).collect()

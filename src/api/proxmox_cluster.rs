@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NameRef, VmidRange},
+    conditions::Conditioned,
     size::Size,
 };
 
@@ -202,7 +203,7 @@ pub struct ProxmoxClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready`, `Reconciling` and `Stalled`, and `TLSVerified`.
+    /// `Ready`, `Reconciling` and `Stalled`, `TLSVerified`, and `Paused`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -216,6 +217,19 @@ pub struct ProxmoxClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
+}
+
+impl Conditioned for ProxmoxCluster {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn conditions_mut(&mut self) -> (&mut Vec<Condition>, Option<&mut Option<String>>) {
+        let status = self
+            .status
+            .get_or_insert_with(|| ProxmoxClusterStatus { observed_generation: -1, ..ProxmoxClusterStatus::default() });
+        (&mut status.conditions, None)
+    }
 }
 
 /// What was observed of a node.

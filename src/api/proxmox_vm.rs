@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NameRef, SecretKeyRef},
+    conditions::Conditioned,
     size::Size,
 };
 
@@ -167,7 +168,7 @@ pub struct ProxmoxVMStatus {
     /// What happens now, or what is wrong and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `Ready`, `Reconciling` and `Stalled` by the rules of kstatus, and `RebootRequired`.
+    /// `Ready`, `Reconciling` and `Stalled` by the rules of kstatus, `RebootRequired`, and `Paused`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -195,6 +196,19 @@ pub struct ProxmoxVMStatus {
     /// What failed attempts left in Proxmox and could not be removed yet. It is removed as soon as that is possible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<Leftover>,
+}
+
+impl Conditioned for ProxmoxVM {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn conditions_mut(&mut self) -> (&mut Vec<Condition>, Option<&mut Option<String>>) {
+        let status = self
+            .status
+            .get_or_insert_with(|| ProxmoxVMStatus { observed_generation: -1, ..ProxmoxVMStatus::default() });
+        (&mut status.conditions, Some(&mut status.message))
+    }
 }
 
 /// What the operator set out to do.

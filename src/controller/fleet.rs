@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, collections::HashMap, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use crate::proxmox::{
-    client::Client,
-    inventory::{InvalidSettings, Inventory, InventorySettings, Site},
-    plan::Reason,
+use crate::{
+    proxmox::{
+        client::Client,
+        inventory::{InvalidSettings, Inventory, InventorySettings, Site},
+        plan::Reason,
+    },
+    telemetry::Sites,
 };
 
 /// How often an inventory asks while something runs.
@@ -108,6 +112,25 @@ impl Fleets {
         if let Some(Ok(old)) = self.fleets.write().insert(cluster.to_owned(), Err(reason)) {
             old.stop.cancel();
         }
+    }
+
+    /// What is known of all sites, for whoever counts them.
+    pub fn census(&self, now: Timestamp) -> Sites {
+        let mut found = Sites::default();
+        for fleet in self.fleets.read().values().flatten() {
+            for (_, site) in fleet.inventory.snapshot().sites() {
+                let count = match (site.at, site.stale || site.error.is_some()) {
+                    (None, _) => &mut found.unknown,
+                    (Some(_), true) => &mut found.failing,
+                    (Some(_), false) => &mut found.current,
+                };
+                *count = count.saturating_add(1);
+                if let Some(at) = site.at {
+                    found.oldest = found.oldest.max(now.duration_since(at).as_secs_f64());
+                }
+            }
+        }
+        found
     }
 
     /// The ProxmoxCluster is gone.

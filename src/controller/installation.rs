@@ -8,6 +8,8 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
+use super::describe;
+
 const NAME: &str = "cloudfaster-installation";
 const KEY: &str = "id";
 
@@ -15,7 +17,7 @@ const KEY: &str = "id";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Kubernetes refuses.
-    #[error("ConfigMap {NAME} in namespace {namespace}: {source}")]
+    #[error("ConfigMap {NAME} in namespace {namespace}: {}", describe(source))]
     Kubernetes {
         /// The operator's namespace.
         namespace: String,

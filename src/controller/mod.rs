@@ -2,49 +2,53 @@
 
 mod fleet;
 mod installation;
+mod kubernetes;
+pub mod lease;
 mod ledger;
 mod pace;
+mod paused;
 mod proxmox_cluster;
 mod proxmox_vm;
 mod run;
+mod settings;
+mod start;
 mod status;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use kube::{
     Client,
     runtime::events::{Recorder, Reporter},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{fleet::Fleets, ledger::Ledger, run::Waker};
-use crate::api::{ProxmoxCluster, ProxmoxVM};
+use self::{
+    fleet::Fleets,
+    lease::{Elector, Lost, Terms},
+    ledger::Ledger,
+    run::{Waker, Wiring},
+};
+use crate::{
+    api::{ProxmoxCluster, ProxmoxVM},
+    telemetry::{Sample, Telemetry},
+};
+
+pub use settings::{Election, Settings};
 
 /// The name under which the operator reports events.
 const REPORTER: &str = "cloudfaster-controller";
-
-/// What the controller is told from outside.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// Namespace of the operator: its own objects and the administrators' Secrets live there.
-    #[arg(long, env = "CLOUDFASTER_NAMESPACE", default_value = "cloudfaster-system")]
-    pub operator_namespace: String,
-    /// Id of this installation, which the marks of its machines carry. Without it the one that is kept in the ConfigMap
-    /// `cloudfaster-installation` holds, made at the first start.
-    #[arg(long, env = "CLOUDFASTER_INSTALLATION")]
-    pub installation: Option<String>,
-}
+/// How long reconciles that are under way may take to end after the signal to stop; the rest is cut off, which does no
+/// more harm than a crash. With what else the end takes, it is less than the 30 s that Kubernetes gives.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The installation's id is not to be had.
-    #[error("the installation's id: {0}")]
-    Installation(#[from] installation::Error),
-    /// The objects cannot be listed at the start.
-    #[error("the objects cannot be listed: {0}")]
-    List(#[source] kube::Error),
+    /// Another may lead.
+    #[error("stopped at once: {0}")]
+    Lost(#[from] Lost),
     /// A controller ended by itself.
     #[error("the controller of {0} ended")]
     Ended(&'static str),
@@ -62,54 +66,160 @@ pub(crate) struct Shared {
     clusters: Waker<ProxmoxCluster>,
 }
 
-/// Runs the reconcilers until `shutdown`, or until one of them ends.
+/// A Kubernetes error in a sentence: the API server's own, or the cause at the bottom of it. The `Display` of either holds
+/// debug text or too little.
+fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return if status.message.is_empty() {
+            format!("Kubernetes answers {}", status.code)
+        } else {
+            status.message.clone()
+        };
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let (error, cause) = (error.to_string(), cause.to_string());
+    if error.contains(&cause) { error } else { format!("{error}: {cause}") }
+}
+
+/// Runs the reconcilers until `shutdown`, or until one of them ends; with `terms`, while this process leads. What is
+/// missing at the start is waited for, and a Kubernetes that does not answer is asked again for as long as it takes.
 ///
 /// # Errors
-/// When it cannot begin, or when a part of it ended by itself.
-pub async fn run(settings: Settings, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
-    let Settings { operator_namespace, installation } = settings;
-    let installation = match installation {
-        Some(id) => id,
-        None => installation::ensure(client.clone(), &operator_namespace).await?,
+/// When it leads no longer, or a part of it ended by itself. When it was told to stop, it ends without an error.
+pub async fn run(
+    settings: Settings,
+    client: Client,
+    telemetry: Telemetry,
+    terms: Option<Terms>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let running = telemetry.health.check("running");
+    running.pass();
+    let watch_over = async {
+        shutdown.cancelled().await;
+        running.fail("it was told to stop");
+        std::future::pending::<()>().await;
     };
-    tracing::info!(installation, operator_namespace, "controller starts");
+    tokio::select! {
+        done = elected(settings, client, &telemetry, terms, &shutdown) => done,
+        () = watch_over => Ok(()),
+    }
+}
+
+async fn elected(
+    settings: Settings,
+    client: Client,
+    telemetry: &Telemetry,
+    terms: Option<Terms>,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let unbound = kubernetes::observed(client.clone(), telemetry, None);
+    // One that could not do the work does not stand by for it either.
+    let known = start::until_done(telemetry, "definitions", || start::definitions(&unbound));
+    if shutdown.run_until_cancelled(known).await.is_none() {
+        return Ok(());
+    }
+    let Some(terms) = terms else {
+        telemetry.metrics.leads(true);
+        return reconcile(settings, unbound, telemetry, shutdown).await;
+    };
+    let identity = lease::identity();
+    let mut elector = Elector::new(unbound, &settings.operator_namespace, identity, terms, telemetry);
+    if shutdown.run_until_cancelled(elector.acquire()).await.is_none() {
+        // It may have been acquired just now.
+        elector.release().await;
+        return Ok(());
+    }
+    let client = kubernetes::observed(client, telemetry, Some(elector.reign()));
+    tokio::select! {
+        biased;
+        lost = elector.hold() => Err(lost.into()),
+        done = reconcile(settings, client, telemetry, shutdown) => {
+            elector.release().await;
+            done
+        }
+    }
+}
+
+/// Reconciles until it is told to stop. When this is dropped, everything ends at once.
+async fn reconcile(
+    settings: Settings,
+    client: Client,
+    telemetry: &Telemetry,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let Settings { operator_namespace, installation } = settings;
+    // What reconciles work with outlasts them.
+    let inventories = CancellationToken::new();
+    let _ended = inventories.clone().drop_guard();
     let (machines, machine_wakes) = Waker::new();
     let (clusters, cluster_wakes) = Waker::new();
-    let reporter = Reporter { controller: REPORTER.to_owned(), instance: None };
-    let shared = Arc::new(Shared {
-        recorder: Recorder::new(client.clone(), reporter),
-        fleets: Fleets::new(shutdown.clone()),
-        ledger: Ledger::default(),
-        client: client.clone(),
-        operator_namespace,
-        installation,
-        machines,
-        clusters,
-    });
-    // What any object has recorded is known before the first one is given a VMID.
-    proxmox_vm::fill_ledger(&shared).await.map_err(Error::List)?;
+    let begun = async {
+        let installation = match installation {
+            Some(id) => id,
+            None => {
+                let ensured = || async {
+                    let ensured = installation::ensure(client.clone(), &operator_namespace).await;
+                    ensured.map_err(|error| error.to_string())
+                };
+                start::until_done(telemetry, "installation", ensured).await
+            }
+        };
+        tracing::info!(installation, operator_namespace, "controller starts");
+        let reporter = Reporter { controller: REPORTER.to_owned(), instance: None };
+        let shared = Arc::new(Shared {
+            recorder: Recorder::new(client.clone(), reporter),
+            fleets: Fleets::new(inventories),
+            ledger: Ledger::default(),
+            client: client.clone(),
+            operator_namespace,
+            installation,
+            machines,
+            clusters,
+        });
+        // What any object has recorded is known before the first one is given a VMID.
+        let filled = || async { proxmox_vm::fill_ledger(&shared).await.map_err(|error| describe(&error)) };
+        start::until_done(telemetry, "ledger", filled).await;
+        shared
+    };
+    let Some(shared) = shutdown.run_until_cancelled(begun).await else { return Ok(()) };
 
-    let mut tasks = JoinSet::new();
+    let known = Arc::downgrade(&shared);
+    telemetry.metrics.sample(move || Some(Sample::Sites(known.upgrade()?.fleets.census(Timestamp::now()))));
     let stop = shutdown.child_token();
+    let wiring = Arc::new(Wiring {
+        client,
+        recorder: shared.recorder.clone(),
+        telemetry: telemetry.clone(),
+        stop: stop.clone(),
+    });
+    let mut tasks = JoinSet::new();
     {
-        let reconciler = Arc::new(proxmox_cluster::ClusterReconciler::new(shared.clone()));
-        let (client, stop) = (client.clone(), stop.clone());
+        let reconciler = Arc::new(proxmox_cluster::ClusterReconciler::new(shared.clone(), &telemetry.metrics));
+        let wiring = wiring.clone();
         tasks.spawn(async move {
-            run::run(client, reconciler, cluster_wakes, |_| {}, stop).await;
+            run::run(&wiring, "ProxmoxCluster", reconciler, cluster_wakes).await;
             "ProxmoxCluster"
         });
     }
     {
         let reconciler = Arc::new(proxmox_vm::MachineReconciler::new(shared.clone()));
-        let stop = stop.clone();
         tasks.spawn(async move {
-            run::run(client, reconciler, machine_wakes, |_| {}, stop).await;
+            run::run(&wiring, "ProxmoxVM", reconciler, machine_wakes).await;
             "ProxmoxVM"
         });
     }
-    let first = tasks.join_next().await.and_then(Result::ok).unwrap_or("a task");
-    let ended_by_itself = !shutdown.is_cancelled();
+    let first = shutdown.run_until_cancelled(tasks.join_next()).await;
     stop.cancel();
-    while tasks.join_next().await.is_some() {}
-    if ended_by_itself { Err(Error::Ended(first)) } else { Ok(()) }
+    if timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!("not every reconcile ended in time; the rest is cut off");
+        tasks.shutdown().await;
+    }
+    match first {
+        Some(ended) if !shutdown.is_cancelled() => Err(Error::Ended(ended.and_then(Result::ok).unwrap_or("a kind"))),
+        _ => Ok(()),
+    }
 }

@@ -113,6 +113,15 @@ impl Pace {
         delay
     }
 
+    /// How many objects wait after a failure, and how many were woken and have not had their turn.
+    pub fn count(&self) -> (u64, u64) {
+        let now = Instant::now();
+        let objects = self.objects.lock();
+        let waits = |object: &&Object| object.failures > 0 && object.not_before.is_some_and(|until| until > now);
+        let count = |which: &dyn Fn(&&Object) -> bool| objects.values().filter(|object| which(object)).count() as u64;
+        (count(&waits), count(&|object| object.woken))
+    }
+
     /// The object is gone.
     pub fn forget(&self, name: &str) {
         self.objects.lock().remove(name);

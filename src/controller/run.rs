@@ -1,24 +1,42 @@
-//! The wiring that every kind shares: objects that cannot be read, what wakes an object, time limits, backoff, logs.
+//! The wiring that every kind shares: the watch, objects that cannot be read, what wakes an object, pauses, time limits,
+//! backoff, metrics, logs.
 
-use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
+use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     core::DeserializeGuard,
     runtime::{
-        Controller,
-        controller::{Action, Config},
-        reflector::{ObjectRef, Store},
+        Controller, WatchStreamExt,
+        controller::{self, Action, Config},
+        events::Recorder,
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::{describe, pace::Pace, paused, status};
+use crate::{
+    api::conditions::Conditioned,
+    telemetry::{Metrics, Objects, Sample, Telemetry},
+};
 
 /// Objects that reconcile at the same time, at most.
 const CONCURRENCY: u16 = 64;
@@ -26,6 +44,11 @@ const CONCURRENCY: u16 = 64;
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 /// Writes that come close together wake an object once.
 const DEBOUNCE: Duration = Duration::from_millis(20);
+/// How long a watch lasts, in seconds; one that died in silence is noticed soon after.
+const WATCH: u32 = 120;
+/// How often a controller shows that it makes progress, and how long it may be silent.
+const TICK: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// When an object is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +63,21 @@ pub enum Next {
     Backoff,
 }
 
+impl Next {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Event => "done",
+            Self::After(_) => "waits",
+            Self::Underway(_) => "underway",
+            Self::Backoff => "backoff",
+        }
+    }
+}
+
 /// What reconciles the objects of a kind.
 pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
-    type Kind: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static;
+    type Kind: Kind;
     /// What a reconcile fails with. A conflict is no failure but a reason to begin anew.
     type Error: std::error::Error + Send + 'static;
 
@@ -52,6 +86,32 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// The object is gone: whatever was remembered of it can go too.
     fn forget(&self, name: &ObjectRef<Self::Kind>);
+
+    /// The object is left alone from now on: what goes on for it without a reconcile ends.
+    fn pause(&self, _object: &Self::Kind) {}
+
+    /// Where the object stands, in one of few words.
+    fn phase(object: &Self::Kind) -> String;
+}
+
+/// A kind that can be reconciled.
+pub trait Kind:
+    Resource<DynamicType = ()> + Conditioned + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+    /// Where its objects are.
+    fn api(client: &Client, object: &Self) -> Api<Self>;
+}
+
+/// What the controllers of all kinds work with.
+pub struct Wiring {
+    /// Kubernetes.
+    pub client: Client,
+    /// Where it is told what happens.
+    pub recorder: Recorder,
+    /// Where it is told how it goes.
+    pub telemetry: Telemetry,
+    /// No reconcile begins after this.
+    pub stop: CancellationToken,
 }
 
 /// Wakes objects of a kind.
@@ -116,69 +176,156 @@ fn key<K: Resource<DynamicType = ()>>(object: &ObjectRef<K>) -> String {
 enum Failure<E> {
     #[error(transparent)]
     Reconcile(E),
+    #[error("Kubernetes: {}", describe(.0))]
+    Kubernetes(kube::Error),
     #[error("the reconcile took longer than {} s", TIME_LIMIT.as_secs())]
     Timeout,
     #[error("the reconcile panicked")]
     Panic,
 }
 
-/// Runs the controller of a kind until it is told to end.
-///
-/// `started` is given the store of the kind before the first object is reconciled.
-pub async fn run<R: Reconciler>(
-    client: Client,
+/// What the reconciles of a kind work with.
+struct Context<R: Reconciler> {
     reconciler: Arc<R>,
-    wakes: Wakes<R::Kind>,
-    started: impl FnOnce(Store<DeserializeGuard<R::Kind>>),
-    shutdown: CancellationToken,
-) {
+    pace: Arc<Pace>,
+    client: Client,
+    recorder: Recorder,
+    metrics: Metrics,
+    kind: &'static str,
+}
+
+/// Runs the controller of a kind until it is told to stop, and the reconciles that were under way have ended.
+pub async fn run<R: Reconciler>(wiring: &Wiring, kind: &'static str, reconciler: Arc<R>, wakes: Wakes<R::Kind>) {
+    let Wiring { client, recorder, telemetry, stop } = wiring;
     let Wakes { receiver, pace } = wakes;
-    let kind = R::Kind::kind(&()).into_owned();
-    let controller = Controller::new(Api::<DeserializeGuard<R::Kind>>::all(client), watcher::Config::default())
+    let plural = R::Kind::plural(&()).into_owned();
+    let (store, changes) = watched::<R::Kind>(client);
+    telemetry.metrics.sample(census::<R>(kind, store.clone(), pace.clone()));
+    let pulse = telemetry.health.pulse(format!("controller-{plural}"), SILENCE);
+    let filled = telemetry.health.check(format!("cache-{plural}"));
+    let context = Arc::new(Context {
+        reconciler,
+        pace,
+        client: client.clone(),
+        recorder: recorder.clone(),
+        metrics: telemetry.metrics.clone(),
+        kind,
+    });
+    let results = Controller::for_stream(changes, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
         .reconcile_on(UnboundedReceiverStream::new(receiver))
-        .graceful_shutdown_on(shutdown.cancelled_owned());
-    let store = controller.store();
-    started(store);
-    let context = Arc::new((reconciler, pace));
-    controller
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
-            |object, context| async move {
-                let (reconciler, pace) = &*context;
-                one(&**reconciler, pace, &object).await
-            },
+            |object, context| async move { one(&context, &object).await },
             |object, failure: &Failure<R::Error>, context| {
-                let (_, pace) = &*context;
-                let delay = pace.failed(&key(&ObjectRef::from(&*object)));
+                let delay = context.pace.failed(&key(&ObjectRef::from(&*object)));
                 tracing::warn!(error = %failure, retry_after = ?delay, "reconcile failed");
                 Action::requeue(delay)
             },
             context.clone(),
-        )
-        .for_each(|result| {
-            let context = context.clone();
-            async move {
-                if let Err(kube::runtime::controller::Error::ObjectNotFound(gone)) = result {
-                    let name = gone.name.clone();
-                    let namespace = gone.namespace.clone();
-                    let mut reference = ObjectRef::<R::Kind>::new(&name);
-                    if let Some(namespace) = namespace {
-                        reference = reference.within(&namespace);
-                    }
-                    context.1.forget(&key(&reference));
-                    context.0.forget(&reference);
-                }
-            }
-        })
-        .await;
+        );
+    let mut results = pin!(results);
+    let mut ready = pin!(store.wait_until_ready().fuse());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            result = results.next() => match result {
+                Some(Err(controller::Error::ObjectNotFound(gone))) => forget(&context, &gone.name, gone.namespace.as_deref()),
+                Some(_) => {}
+                None => break,
+            },
+            done = &mut ready => if done.is_ok() { filled.pass() },
+            _ = ticks.tick() => pulse.beat(),
+        }
+    }
+    pulse.retire();
     tracing::info!(kind, "controller ended");
 }
 
+fn forget<R: Reconciler>(context: &Context<R>, name: &str, namespace: Option<&str>) {
+    let reference = ObjectRef::<R::Kind>::new(name);
+    let reference = match namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    };
+    context.pace.forget(&key(&reference));
+    context.reconciler.forget(&reference);
+}
+
+/// The objects of a kind in a cache, and a stream of those that changed or went. A watch that fails is begun anew after a
+/// pause that grows up to half a minute, for as long as it takes.
+fn watched<K: Kind>(client: &Client) -> (Store<DeserializeGuard<K>>, impl Stream<Item = Seen<K>> + Send + use<K>) {
+    let (store, writer) = reflector::store();
+    let api = Api::<DeserializeGuard<K>>::all(client.clone());
+    let events = watcher(api, watcher::Config::default().timeout(WATCH)).default_backoff();
+    let changes = events.reflect(writer).touched_objects().filter_map(|change| {
+        // It has paused already; the controller would pause once more, and with it all that wakes objects.
+        std::future::ready(match change {
+            Ok(object) => Some(Ok(object)),
+            Err(error) => {
+                tracing::warn!(error = why(&error), kind = %K::kind(&()), "the watch failed and is begun anew");
+                None
+            }
+        })
+    });
+    (store, changes)
+}
+
+/// An object that changed or went.
+type Seen<K> = Result<DeserializeGuard<K>, watcher::Error>;
+
+fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => describe(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+/// Counts the objects of a kind for whoever asks.
+fn census<R: Reconciler>(
+    kind: &'static str,
+    store: Store<DeserializeGuard<R::Kind>>,
+    pace: Arc<Pace>,
+) -> impl Fn() -> Option<Sample> {
+    move || {
+        let mut phases = BTreeMap::new();
+        for object in store.state() {
+            let phase = match &object.0 {
+                Ok(object) if paused::is_shown(object) => "Paused".to_owned(),
+                Ok(object) => R::phase(object),
+                Err(_) => "Invalid".to_owned(),
+            };
+            let count: &mut u64 = phases.entry(phase).or_default();
+            *count = count.saturating_add(1);
+        }
+        let (backing_off, woken) = pace.count();
+        Some(Sample::Objects(Objects { kind, phases, backing_off, woken }))
+    }
+}
+
+/// Counts a reconcile, however it ends: it may be dropped, too.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    kind: &'static str,
+    begun: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.reconcile_ended(self.kind, self.outcome, self.begun.elapsed());
+    }
+}
+
 async fn one<R: Reconciler>(
-    reconciler: &R,
-    pace: &Pace,
+    context: &Context<R>,
     object: &DeserializeGuard<R::Kind>,
 ) -> Result<Action, Failure<R::Error>> {
+    let Context { pace, metrics, kind, .. } = context;
     let name = key(&ObjectRef::from(object));
     let object = match &object.0 {
         Ok(object) => object,
@@ -188,20 +335,73 @@ async fn one<R: Reconciler>(
             return Ok(Action::await_change());
         }
     };
+    let object = match pause_or_resume(context, object, &name).await.map_err(Failure::Kubernetes)? {
+        Turn::Over(action) => return Ok(action),
+        Turn::On(object) => object,
+    };
     let version = object.meta().resource_version.clone().unwrap_or_default();
     if let Some(rest) =
         pace.not_yet(&name, &version, object.meta().generation, object.meta().deletion_timestamp.is_some())
     {
         return Ok(rest.map_or_else(Action::await_change, Action::requeue));
     }
-    let reconcile = AssertUnwindSafe(reconciler.reconcile(object)).catch_unwind();
-    let next = tokio::time::timeout(TIME_LIMIT, reconcile)
-        .await
-        .map_err(|_| Failure::Timeout)?
-        .map_err(|_| Failure::Panic)?
-        .map_err(Failure::Reconcile)?;
-    Ok(match pace.done(&name, next) {
+    metrics.reconcile_begins(kind);
+    let mut counted = Counted { metrics, kind, begun: Instant::now(), outcome: "cut_off" };
+    let reconcile = AssertUnwindSafe(context.reconciler.reconcile(&object)).catch_unwind();
+    let (outcome, done) = match tokio::time::timeout(TIME_LIMIT, reconcile).await {
+        Err(_) => ("timeout", Err(Failure::Timeout)),
+        Ok(Err(_)) => ("panic", Err(Failure::Panic)),
+        Ok(Ok(Err(error))) => ("error", Err(Failure::Reconcile(error))),
+        Ok(Ok(Ok(next))) => (next.name(), Ok(next)),
+    };
+    counted.outcome = outcome;
+    drop(counted);
+    Ok(match pace.done(&name, done?) {
         Some(delay) => Action::requeue(delay),
         None => Action::await_change(),
     })
+}
+
+/// Whether an object has its turn.
+enum Turn<K> {
+    /// It is reconciled, as it is now.
+    On(K),
+    /// It is not.
+    Over(Action),
+}
+
+/// Leaves an object alone that is to be, and says so in its status; or says that it goes on.
+async fn pause_or_resume<R: Reconciler>(
+    context: &Context<R>,
+    object: &R::Kind,
+    name: &str,
+) -> Result<Turn<R::Kind>, kube::Error> {
+    let after = match paused::paused(object, Timestamp::now()) {
+        Some(after) => {
+            context.reconciler.pause(object);
+            after
+        }
+        None if paused::is_shown(object) => paused::resumed(object, Timestamp::now()),
+        None => return Ok(Turn::On(object.clone())),
+    };
+    let api = R::Kind::api(&context.client, object);
+    let written = match status::replace(&api, object, &after).await {
+        Ok(written) => written,
+        // It is read anew, for somebody wrote in between.
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+            return Ok(Turn::Over(Action::requeue(DEBOUNCE)));
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(written) = &written
+        && let Err(error) = context.recorder.publish(&paused::event(written), &written.object_ref(&())).await
+    {
+        tracing::debug!(error = describe(&error), "an event was not recorded");
+    }
+    // What failed before the pause is tried at once after it.
+    context.pace.forget(name);
+    if paused::is_shown(&after) {
+        return Ok(Turn::Over(Action::await_change()));
+    }
+    Ok(Turn::On(written.unwrap_or(after)))
 }

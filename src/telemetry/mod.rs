@@ -1,8 +1,28 @@
-//! Logs. Metrics and health come with the manifests.
+//! What the process tells of itself: logs, health, metrics.
+
+mod health;
+mod metrics;
+mod process;
+mod samples;
+mod server;
 
 use std::io::IsTerminal;
 
+pub use health::{Check, Health, Pulse, Report};
+pub use metrics::Metrics;
+pub use samples::{Objects, Sample, Sites};
+pub use server::{ListenError, Server};
+
 use tracing_subscriber::{EnvFilter, fmt};
+
+/// What the parts of the process say of themselves, passed down to each. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Telemetry {
+    /// Whether it works.
+    pub health: Health,
+    /// What it did.
+    pub metrics: Metrics,
+}
 
 /// How logs are written.
 #[derive(Clone, Debug, clap::Args)]

@@ -154,7 +154,8 @@ async fn the_image_runs_the_operator_confined_as_the_manifests_say() {
     let folder = tempfile::tempdir().unwrap();
     let (serving, kubeconfig) = lab.serve(folder.path()).await;
     let mount = format!("--volume={}:/kubeconfig:ro", readable(&kubeconfig).display());
-    let controller = ["--network=host", &mount, &image.name, "controller", "--kubeconfig=/kubeconfig"];
+    let arguments = ["controller", "--kubeconfig=/kubeconfig", "--health-listen=127.0.0.1:0"];
+    let controller = [&["--network=host", &mount, &image.name], &arguments[..]].concat();
     let container = Container::start(&controller);
     lab.connect().await;
     lab.machine("one", json!({})).await;

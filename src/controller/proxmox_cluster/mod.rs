@@ -7,21 +7,26 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 
 use self::settings::Problem;
 use super::{
-    Shared,
+    Shared, describe,
     fleet::Fleet,
-    run::{Next, Reconciler, Waker},
+    run::{Kind, Next, Reconciler, Waker},
     status,
 };
 use crate::{
-    api::{ProxmoxCluster, ProxmoxVM},
+    api::{
+        PAUSED, ProxmoxCluster, ProxmoxVM,
+        conditions::{READY, RECONCILING, STALLED},
+    },
     proxmox::{
+        client::{Exchange, Observer},
         inventory::{Changes, Event},
         plan::Reason,
     },
+    telemetry::Metrics,
 };
 
 /// How soon a Secret that is missing or wrong is read again: Secrets are not watched.
@@ -33,13 +38,15 @@ const ROTATION: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Kubernetes cannot be asked.
-    #[error("Kubernetes: {0}")]
+    #[error("Kubernetes: {}", describe(.0))]
     Kubernetes(#[from] kube::Error),
 }
 
 /// Reconciles `ProxmoxCluster`s.
 pub struct ClusterReconciler {
     shared: Arc<Shared>,
+    /// Told of each exchange with Proxmox.
+    observer: Observer,
 }
 
 impl Reconciler for ClusterReconciler {
@@ -51,9 +58,7 @@ impl Reconciler for ClusterReconciler {
         let fleet = match self.connect(cluster).await? {
             Ok(fleet) => fleet,
             Err(problem) => {
-                let reason = problem.reason();
-                let news = self.shared.fleets.get(&name).err().as_ref() != Some(&reason);
-                self.shared.fleets.refuse(&name, reason.clone());
+                let news = self.refuse(&name, problem.reason());
                 self.write(cluster, report::refused(cluster, &problem, Timestamp::now())).await?;
                 if news {
                     wake_all(&self.shared, &name);
@@ -77,12 +82,45 @@ impl Reconciler for ClusterReconciler {
         self.shared.fleets.remove(&name.name);
         wake_all(&self.shared, &name.name);
     }
+
+    fn pause(&self, cluster: &ProxmoxCluster) {
+        let name = cluster.name_any();
+        if self.refuse(&name, Reason::new("ClusterPaused", format!("it is paused by its annotation {PAUSED}"))) {
+            wake_all(&self.shared, &name);
+        }
+    }
+
+    fn phase(cluster: &ProxmoxCluster) -> String {
+        let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+        let mut held = conditions.filter(|condition| condition.status == "True").map(|condition| &condition.type_);
+        held.find(|kind| [READY, RECONCILING, STALLED].contains(&kind.as_str()))
+            .map_or("Unknown", String::as_str)
+            .to_owned()
+    }
+}
+
+impl Kind for ProxmoxCluster {
+    fn api(client: &Client, _: &Self) -> Api<Self> {
+        Api::all(client.clone())
+    }
 }
 
 impl ClusterReconciler {
     /// A reconciler of `ProxmoxCluster`s.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub fn new(shared: Arc<Shared>, metrics: &Metrics) -> Self {
+        let metrics = metrics.clone();
+        let observer = move |exchange: &Exchange<'_>| {
+            let Exchange { method, route, outcome, took } = exchange;
+            metrics.proxmox(method, route, outcome, *took);
+        };
+        Self { shared, observer: Arc::new(observer) }
+    }
+
+    /// Stops talking to the cluster; whether it is for another reason than before.
+    fn refuse(&self, name: &str, reason: Reason) -> bool {
+        let news = self.shared.fleets.get(name).err().as_ref() != Some(&reason);
+        self.shared.fleets.refuse(name, reason);
+        news
     }
 
     /// The fleet that runs with the cluster's settings; it is started when they are new.
@@ -104,7 +142,7 @@ impl ClusterReconciler {
         if let Some(fleet) = self.shared.fleets.current(&name, &fingerprint) {
             return Ok(Ok(fleet));
         }
-        let sites = match settings::sites(&cluster.spec, &secret) {
+        let sites = match settings::sites(&cluster.spec, &secret, &self.observer) {
             Ok(sites) => sites,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -123,7 +161,7 @@ impl ClusterReconciler {
         cluster: &ProxmoxCluster,
         status: crate::api::proxmox_cluster::ProxmoxClusterStatus,
     ) -> Result<(), Error> {
-        let api = Api::<ProxmoxCluster>::all(self.shared.client.clone());
+        let api = ProxmoxCluster::api(&self.shared.client, cluster);
         let after = ProxmoxCluster { status: Some(status), ..cluster.clone() };
         let written = match status::replace(&api, cluster, &after).await {
             Ok(written) => written,

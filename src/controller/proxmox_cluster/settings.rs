@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     api::proxmox_cluster::{ProxmoxClusterSpec, Tls},
     proxmox::{
-        client::{Client, Credentials, Endpoint, SecretString, Settings, Timeouts, Trust},
+        client::{Client, Credentials, Endpoint, Observer, SecretString, Settings, Timeouts, Trust},
         inventory::{Node, Site},
         plan::Reason,
     },
@@ -46,7 +46,7 @@ pub fn fingerprint(spec: &ProxmoxClusterSpec, secret: &Secret) -> String {
 }
 
 /// The sites: the cluster behind the endpoints, and each stand-alone host.
-pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret) -> Result<Vec<Site>, Problem> {
+pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret, observer: &Observer) -> Result<Vec<Site>, Problem> {
     let credentials = credentials(secret)?;
     let mut sites = Vec::new();
     let mut members = Vec::new();
@@ -62,7 +62,7 @@ pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret) -> Result<Vec<Site>, Pr
         let field = format!("spec.nodes[{index}]");
         let endpoint: Endpoint = endpoint.parse().map_err(|error| invalid(&format!("{field}.endpoint"), error))?;
         let tls = node.tls.as_ref().or(spec.tls.as_ref());
-        let client = client(vec![endpoint], &credentials, tls, &field)?;
+        let client = client(vec![endpoint], &credentials, tls, &field, observer)?;
         sites.push(Site { client, nodes: vec![described], stand_alone: true });
     }
     if !members.is_empty() {
@@ -74,7 +74,7 @@ pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret) -> Result<Vec<Site>, Pr
                 endpoint.parse().map_err(|error| invalid(&format!("spec.endpoints[{index}]"), error))
             })
             .collect::<Result<_, _>>()?;
-        let client = client(endpoints, &credentials, spec.tls.as_ref(), "spec")?;
+        let client = client(endpoints, &credentials, spec.tls.as_ref(), "spec", observer)?;
         sites.insert(0, Site { client, nodes: members, stand_alone: false });
     }
     Ok(sites)
@@ -85,6 +85,7 @@ fn client(
     credentials: &Credentials,
     tls: Option<&Tls>,
     field: &str,
+    observer: &Observer,
 ) -> Result<Arc<Client>, Problem> {
     let settings = Settings {
         endpoints,
@@ -92,7 +93,8 @@ fn client(
         trust: trust(tls, field)?,
         timeouts: Timeouts::default(),
     };
-    Client::new(settings).map(Arc::new).map_err(|error| invalid(&format!("{field}.tls"), error))
+    let client = Client::new(settings).map_err(|error| invalid(&format!("{field}.tls"), error))?;
+    Ok(Arc::new(client.observed(observer.clone())))
 }
 
 fn trust(tls: Option<&Tls>, field: &str) -> Result<Trust, Problem> {

@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
     core::DeserializeGuard,
     runtime::{
@@ -29,9 +29,9 @@ use self::{
     resolve::{Resolved, World},
 };
 use super::{
-    Shared,
+    Shared, describe,
     ledger::{Entry, Outdated},
-    run::{Next, Reconciler},
+    run::{Kind, Next, Reconciler},
     status,
 };
 use crate::{
@@ -66,14 +66,6 @@ pub enum Error {
     /// The plan does not come to an end.
     #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
     Endless(&'static str),
-}
-
-/// An API error's own sentence; its `Display` holds debug text.
-fn describe(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// Reconciles `ProxmoxVM`s.
@@ -146,6 +138,17 @@ impl Reconciler for MachineReconciler {
 
     fn forget(&self, name: &ObjectRef<ProxmoxVM>) {
         self.shared.ledger.forget(name);
+    }
+
+    fn phase(vm: &ProxmoxVM) -> String {
+        let phase = vm.status.as_ref().and_then(|status| status.phase);
+        phase.map_or_else(|| "Unknown".to_owned(), |phase| format!("{phase:?}"))
+    }
+}
+
+impl Kind for ProxmoxVM {
+    fn api(client: &Client, vm: &Self) -> Api<Self> {
+        Api::namespaced(client.clone(), &vm.namespace().unwrap_or_default())
     }
 }
 
@@ -405,7 +408,7 @@ impl MachineReconciler {
     }
 
     fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {
-        Api::namespaced(self.shared.client.clone(), &vm.namespace().unwrap_or_default())
+        ProxmoxVM::api(&self.shared.client, vm)
     }
 }
 

@@ -6,6 +6,7 @@
 mod auth;
 mod calls;
 mod error;
+mod exchange;
 mod form;
 pub mod phrases;
 mod requests;
@@ -17,6 +18,7 @@ use std::{fmt, sync::atomic::AtomicUsize};
 
 pub use calls::ConfigView;
 pub use error::{ApiError, Error};
+pub use exchange::{Exchange, Observer};
 pub use form::encode_ssh_keys;
 pub use requests::{CloneRequest, ConfigChange, Destroy, Shutdown};
 pub use secrecy::SecretString;
@@ -37,6 +39,8 @@ pub struct Client {
     reads: reqwest::Client,
     /// A connection for each request: one that is closed while it idles would leave a write's effect unknown.
     writes: reqwest::Client,
+    /// Told of each exchange.
+    observer: Option<Observer>,
 }
 
 impl Client {
@@ -62,7 +66,14 @@ impl Client {
             writes: transport::http_client(tls, &timeouts, transport::Pool::None)?,
             endpoints,
             timeouts,
+            observer: None,
         })
+    }
+
+    /// The same client, which tells of each exchange.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Where this client looks, in order of preference.

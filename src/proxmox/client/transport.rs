@@ -1,6 +1,11 @@
 //! Sending a request and reading its answer: endpoints, retries, time limits, and what went wrong.
 
-use std::{collections::BTreeMap, io, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use http::{HeaderMap, header};
@@ -9,7 +14,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{ApiError, Client, Endpoint, Error, Result, Timeouts, form::Params, tls::FingerprintMismatch};
+use super::{ApiError, Client, Endpoint, Error, Result, Timeouts, exchange, form::Params, tls::FingerprintMismatch};
 
 /// Proxmox closes a connection that idles for 5 s (`PVE::APIServer::AnyEvent`); ours go before.
 const IDLE: Duration = Duration::from_secs(3);
@@ -149,8 +154,22 @@ impl Client {
         }
     }
 
-    /// One request, one answer.
+    /// One request, one answer, and whoever observes is told.
     async fn exchange<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        request: &Outgoing<'_>,
+        proof: &HeaderMap,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        let answer = self.ask(endpoint, request, proof).await;
+        if let Some(observer) = &self.observer {
+            exchange::tell(observer, request.method.as_str(), request.path, &answer, begun.elapsed());
+        }
+        answer
+    }
+
+    async fn ask<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
         request: &Outgoing<'_>,

@@ -3,7 +3,10 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{Router, response::Response};
-use cloudfaster::controller::{self, Settings};
+use cloudfaster::{
+    controller::{self, Settings},
+    telemetry::Telemetry,
+};
 use kube::{Client, client::Body};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +29,8 @@ impl Controller {
                 async move { Ok::<Response, Infallible>(pass(router, &gate, request).await) }
             });
             let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), installation: None };
-            let ended = controller::run(settings, Client::new(transport, "default"), CancellationToken::new()).await;
+            let client = Client::new(transport, "default");
+            let ended = controller::run(settings, client, Telemetry::default(), None, CancellationToken::new()).await;
             tracing::error!(?ended, "the controller ended by itself");
         });
         Self { runtime: Some(runtime) }

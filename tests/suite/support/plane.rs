@@ -122,7 +122,7 @@ impl Plane {
             Which::Kubernetes => self.controller_kubeconfig(),
         };
         let kubeconfig = kubeconfig.display().to_string();
-        let fixed = ["controller", "--kubeconfig", &kubeconfig];
+        let fixed = ["controller", "--health-listen=127.0.0.1:0", "--kubeconfig", &kubeconfig];
         let arguments = fixed.iter().chain(arguments);
         let mut program = Process::start(self.logs(), name, PROGRAM, arguments, &[]).await;
         program.said("that it starts", |line| line.contains("cloudfaster").then_some(())).await;
