@@ -1,5 +1,14 @@
-//! The manifests as an administrator applies them: rendered by kubectl, and held to what they promise.
+//! The manifests as an administrator applies them: rendered by kubectl, held to what they promise, and applied to a real
+//! API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod applied;
+#[path = "../support/kubectl.rs"]
+mod kubectl;
+#[path = "../support/kubernetes.rs"]
+mod kubernetes;
+#[path = "../support/process.rs"]
+mod process;
 
 use std::{
     collections::BTreeSet,
@@ -123,6 +132,34 @@ fn the_base_brings_the_definitions_and_the_strictest_namespace() {
     for object in base.iter().filter(|object| object["metadata"]["namespace"] != Value::Null) {
         assert_eq!(object["metadata"]["namespace"], NAMESPACE, "{}", id(object));
     }
+}
+
+#[test]
+fn argo_cd_gets_the_health_of_every_kind() {
+    let rendered = render("manifests/argocd");
+    let map = one(&rendered, "ConfigMap");
+    assert_eq!(map["metadata"]["name"], "argocd-cm");
+    assert_eq!(map["metadata"]["labels"]["app.kubernetes.io/part-of"], "argocd");
+    let script = fs::read_to_string(project("manifests/argocd/health.lua")).unwrap();
+    let keys = map["data"].as_object().unwrap();
+    let kinds = cloudfaster::api::crds().into_iter().map(|crd| crd.spec.names.kind);
+    let expected: BTreeSet<String> =
+        kinds.map(|kind| format!("resource.customizations.health.cloudfaster.app_{kind}")).collect();
+    assert_eq!(keys.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    assert!(keys.values().all(|value| *value == json!(script)));
+
+    // The other way of docs/gitops.md, in a kustomization that has the ConfigMap.
+    let pages = yaml_of("docs/gitops.md");
+    let generator = pages.iter().find(|block| block.starts_with("configMapGenerator")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\ndata: {url: https://argo}\n";
+    fs::write(folder.path().join("theirs.yaml"), theirs).unwrap();
+    fs::write(folder.path().join("health.lua"), &script).unwrap();
+    fs::write(folder.path().join("kustomization.yaml"), format!("resources: [theirs.yaml]\n{generator}")).unwrap();
+    let merged = render_at(folder.path());
+    let mut both = keys.clone();
+    both.insert("url".to_owned(), json!("https://argo"));
+    assert_eq!(one(&merged, "ConfigMap")["data"], Value::Object(both));
 }
 
 #[test]
