@@ -173,6 +173,36 @@ fn the_image_bears_the_version_of_the_program() {
     assert!(dockerfile.contains(&format!("ARG RUST=rust:{}-", env!("CARGO_PKG_RUST_VERSION"))), "{dockerfile}");
 }
 
+/// As the stage that compiles does it; the compilation itself would take minutes, and a compiler in a container.
+#[test]
+fn the_image_is_built_from_all_the_files_that_cargo_needs() {
+    let dockerfile = fs::read_to_string(project("manifests/image/Dockerfile")).unwrap();
+    let admitted = fs::read_to_string(project("manifests/image/Dockerfile.dockerignore")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut copied = 0;
+    for line in
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"))
+    {
+        let (sources, target) = line.rsplit_once(' ').unwrap();
+        let target = folder.path().join(target);
+        for source in sources.split(' ') {
+            assert!(admitted.lines().any(|line| line == format!("!{source}")), "{source} is kept from the build");
+            fs::create_dir_all(if line.ends_with('/') { &target } else { target.parent().unwrap() }).unwrap();
+            let copy = Command::new("cp").arg("-r").arg(project(source)).arg(&target).status().unwrap();
+            assert!(copy.success(), "{line}");
+            copied += 1;
+        }
+    }
+    assert!(copied >= 3);
+    let host = format!("--target={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let cargo = Command::new(env!("CARGO"))
+        .args(["fetch", "--offline", "--locked", &host])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+}
+
 #[test]
 fn what_selects_the_pods_finds_them_and_their_port() {
     let base = render("manifests/base");
