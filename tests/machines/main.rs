@@ -9,6 +9,7 @@ mod examples;
 mod failover;
 mod fakepve;
 mod image;
+mod lives;
 mod lost_calls;
 mod placement;
 mod processes;

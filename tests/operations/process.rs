@@ -32,6 +32,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -180,6 +181,8 @@ pub struct Replica {
     pub child: Child,
     health: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
+    /// Ends when all of it was read.
+    reading: JoinHandle<()>,
 }
 
 /// Short times, so that a test does not wait for long.
@@ -213,7 +216,7 @@ impl Replica {
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = log.clone();
         let (found, address) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             let mut found = Some(found);
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some((_, address)) = line.split_once("health and metrics are served address=")
@@ -226,7 +229,7 @@ impl Replica {
         });
         let health = timeout(LIMIT, address).await.expect("it says where it can be probed");
         let health = health.unwrap_or_else(|_| panic!("it ended: {:#?}", log.lock()));
-        Self { child, health, log }
+        Self { child, health, log, reading }
     }
 
     /// What it logged.
@@ -271,11 +274,14 @@ impl Replica {
         self.child.id().expect("it runs")
     }
 
+    /// Waits until it has ended, and all that it logged is there.
     pub async fn ended(&mut self) -> ExitStatus {
-        timeout(LIMIT, self.child.wait())
-            .await
-            .unwrap_or_else(|_| panic!("it goes on\n{}", self.log.lock().join("\n")))
-            .unwrap()
+        let ended = async {
+            let status = self.child.wait().await.unwrap();
+            (&mut self.reading).await.unwrap();
+            status
+        };
+        timeout(LIMIT, ended).await.unwrap_or_else(|_| panic!("it goes on\n{}", self.log.lock().join("\n")))
     }
 }
 

@@ -37,7 +37,7 @@ use super::{
 };
 
 /// How long anything may take before a test gives up.
-const LIMIT: Duration = Duration::from_secs(150);
+pub const LIMIT: Duration = Duration::from_secs(150);
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 type Seen<K> = BTreeMap<String, K>;

@@ -1,5 +1,14 @@
-//! The manifests as an administrator applies them: rendered by kubectl, and held to what they promise.
+//! The manifests as an administrator applies them: rendered by kubectl, held to what they promise, and applied to a real
+//! API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod applied;
+#[path = "../support/kubectl.rs"]
+mod kubectl;
+#[path = "../support/kubernetes.rs"]
+mod kubernetes;
+#[path = "../support/process.rs"]
+mod process;
 
 use std::{
     collections::BTreeSet,
@@ -126,6 +135,34 @@ fn the_base_brings_the_definitions_and_the_strictest_namespace() {
 }
 
 #[test]
+fn argo_cd_gets_the_health_of_every_kind() {
+    let rendered = render("manifests/argocd");
+    let map = one(&rendered, "ConfigMap");
+    assert_eq!(map["metadata"]["name"], "argocd-cm");
+    assert_eq!(map["metadata"]["labels"]["app.kubernetes.io/part-of"], "argocd");
+    let script = fs::read_to_string(project("manifests/argocd/health.lua")).unwrap();
+    let keys = map["data"].as_object().unwrap();
+    let kinds = cloudfaster::api::crds().into_iter().map(|crd| crd.spec.names.kind);
+    let expected: BTreeSet<String> =
+        kinds.map(|kind| format!("resource.customizations.health.cloudfaster.app_{kind}")).collect();
+    assert_eq!(keys.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    assert!(keys.values().all(|value| *value == json!(script)));
+
+    // The other way of docs/gitops.md, in a kustomization that has the ConfigMap.
+    let pages = yaml_of("docs/gitops.md");
+    let generator = pages.iter().find(|block| block.starts_with("configMapGenerator")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\ndata: {url: https://argo}\n";
+    fs::write(folder.path().join("theirs.yaml"), theirs).unwrap();
+    fs::write(folder.path().join("health.lua"), &script).unwrap();
+    fs::write(folder.path().join("kustomization.yaml"), format!("resources: [theirs.yaml]\n{generator}")).unwrap();
+    let merged = render_at(folder.path());
+    let mut both = keys.clone();
+    both.insert("url".to_owned(), json!("https://argo"));
+    assert_eq!(one(&merged, "ConfigMap")["data"], Value::Object(both));
+}
+
+#[test]
 fn the_image_bears_the_version_of_the_program() {
     let base = render("manifests/base");
     let container = &one(&base, "Deployment")["spec"]["template"]["spec"]["containers"][0];
@@ -134,6 +171,36 @@ fn the_image_bears_the_version_of_the_program() {
     let dockerfile = fs::read_to_string(project("manifests/image/Dockerfile")).unwrap();
     assert!(dockerfile.contains(&format!("org.opencontainers.image.version=\"{version}\"")), "{dockerfile}");
     assert!(dockerfile.contains(&format!("ARG RUST=rust:{}-", env!("CARGO_PKG_RUST_VERSION"))), "{dockerfile}");
+}
+
+/// As the stage that compiles does it; the compilation itself would take minutes, and a compiler in a container.
+#[test]
+fn the_image_is_built_from_all_the_files_that_cargo_needs() {
+    let dockerfile = fs::read_to_string(project("manifests/image/Dockerfile")).unwrap();
+    let admitted = fs::read_to_string(project("manifests/image/Dockerfile.dockerignore")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut copied = 0;
+    for line in
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"))
+    {
+        let (sources, target) = line.rsplit_once(' ').unwrap();
+        let target = folder.path().join(target);
+        for source in sources.split(' ') {
+            assert!(admitted.lines().any(|line| line == format!("!{source}")), "{source} is kept from the build");
+            fs::create_dir_all(if line.ends_with('/') { &target } else { target.parent().unwrap() }).unwrap();
+            let copy = Command::new("cp").arg("-r").arg(project(source)).arg(&target).status().unwrap();
+            assert!(copy.success(), "{line}");
+            copied += 1;
+        }
+    }
+    assert!(copied >= 3);
+    let host = format!("--target={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let cargo = Command::new(env!("CARGO"))
+        .args(["fetch", "--offline", "--locked", &host])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
 }
 
 #[test]
