@@ -2,6 +2,7 @@
 //! shipped manifests, and a simulated Proxmox over HTTPS. Every scenario runs unchanged on both control planes, the
 //! embedded one and a real Kubernetes; those in [`trouble`] that only Kubernetes can get into say so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code)]
 
 mod audit;
 mod definitions;
