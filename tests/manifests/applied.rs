@@ -34,7 +34,10 @@ async fn the_operators_pods_are_admitted_under_the_strictest_profile_and_no_loos
     assert!(admitted.ok() && admitted.err.is_empty(), "{}{}", admitted.out, admitted.err);
 
     let looser = [
-        ("privileged", json!({"containers": [{"securityContext": {"privileged": true}}]})),
+        (
+            "privileged",
+            json!({"containers": [{"securityContext": {"privileged": true, "allowPrivilegeEscalation": null}}]}),
+        ),
         ("hostNetwork", json!({"hostNetwork": true})),
         ("runAsNonRoot", json!({"securityContext": {"runAsNonRoot": false}})),
         ("seccompProfile", json!({"securityContext": {"seccompProfile": null}})),
