@@ -173,6 +173,22 @@ fn the_image_bears_the_version_of_the_program() {
     assert!(dockerfile.contains(&format!("ARG RUST=rust:{}-", env!("CARGO_PKG_RUST_VERSION"))), "{dockerfile}");
 }
 
+#[test]
+fn the_program_knows_the_flags_that_the_deployment_gives_it() {
+    let base = render("manifests/base");
+    let container = &one(&base, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudfaster"));
+    let help = command.args(arguments).arg("--help").output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success(), "{}", String::from_utf8_lossy(&help.stderr));
+    let port = &container["ports"][0]["containerPort"];
+    assert!(text.contains(&format!(":{port}]")), "it serves its health elsewhere than on {port}:\n{text}");
+    for variable in container["env"].as_array().unwrap() {
+        assert!(text.contains(variable["name"].as_str().unwrap()), "{variable} is not read:\n{text}");
+    }
+}
+
 /// As the stage that compiles does it; the compilation itself would take minutes, and a compiler in a container.
 #[test]
 fn the_image_is_built_from_all_the_files_that_cargo_needs() {
