@@ -105,8 +105,6 @@ async fn bad_manifests_are_refused_with_the_field_and_the_remedy() {
             assert!(output.err.contains(expected), "{}", output.err);
         }
     }
-    let server_side = served.kubectl_with(&["apply", "--server-side", "-f", "-"], &web("")).await;
-    assert!(server_side.err.contains("server-side apply is not served here"), "{}", server_side.err);
 }
 
 #[tokio::test]

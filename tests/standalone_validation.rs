@@ -49,7 +49,7 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
         (json!({ "tags": ["a", "a"] }), "spec.tags[1]: Duplicate value: \"a\""),
         (
             json!({ "disks": [{ "name": "a", "size": 1 }, { "name": "a", "size": 2 }] }),
-            "spec.disks[1]: Duplicate value: map[string]interface {}{\"name\":\"a\"}",
+            "spec.disks[1]: Duplicate value: {\"name\":\"a\"}",
         ),
         (
             json!({ "disks": [{ "name": "a", "size": 0 }] }),
@@ -57,7 +57,7 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
         ),
         (
             json!({ "linked": true, "disks": [{ "name": "a", "size": 1 }, { "name": "b", "size": 1 }] }),
-            "spec: Invalid value: \"object\": a linked clone has one disk",
+            "spec: Invalid value: a linked clone has one disk",
         ),
     ] {
         let refused = message(machines.create(&PostParams::default(), &machine("web", &spec)).await);
@@ -134,14 +134,14 @@ async fn transition_rules_compare_with_the_item_of_the_same_key() {
     };
     assert_eq!(
         message(patch(json!({ "os": "ubuntu" })).await),
-        format!("{INVALID}spec.os: Invalid value: \"string\": the OS is immutable")
+        format!("{INVALID}spec.os: Invalid value: \"ubuntu\": the OS is immutable")
     );
     let swapped = json!([{ "name": "b", "size": 20 }, { "name": "a", "size": 10 }, { "name": "c", "size": 1 }]);
     patch(json!({ "disks": swapped })).await.unwrap();
     let shrunk = json!([{ "name": "b", "size": 19 }, { "name": "a", "size": 10 }]);
     assert_eq!(
         message(patch(json!({ "disks": shrunk })).await),
-        format!("{INVALID}spec.disks[0].size: Invalid value: \"integer\": a disk never shrinks: from 20 to 19")
+        format!("{INVALID}spec.disks[0].size: Invalid value: 19: a disk never shrinks: from 20 to 19")
     );
 }
 

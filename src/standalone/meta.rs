@@ -116,7 +116,6 @@ pub fn keep_system_fields(new: &mut Value, old: &Value) -> Result<(), ApiError> 
         };
     }
     metadata.remove("selfLink");
-    metadata.remove("managedFields");
     drop_empty(metadata);
     Ok(())
 }

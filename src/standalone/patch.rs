@@ -15,7 +15,7 @@ pub enum Patch {
 impl Patch {
     /// # Errors
     /// The type is not served for this kind, or the patch cannot be read.
-    pub fn parse(kind: &Kind, name: &str, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+    pub fn parse(kind: &Kind, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
         let unreadable = |error: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {error}"));
         match media_type {
             "application/merge-patch+json" => serde_json::from_slice(body).map(Self::Merge).map_err(unreadable),
@@ -23,17 +23,11 @@ impl Patch {
             "application/strategic-merge-patch+json" if !kind.is_custom() => {
                 serde_json::from_slice(body).map(Self::Strategic).map_err(unreadable)
             }
-            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-                Err(ApiError::unsupported_media_type(&format!(
-                    "application/json-patch+json, application/merge-patch+json; server-side apply is not served here, so apply {} {name:?} client-side",
-                    kind.resource()
-                )))
-            }
-            _ if kind.is_custom() => {
-                Err(ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json"))
-            }
+            _ if kind.is_custom() => Err(ApiError::unsupported_media_type(
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            )),
             _ => Err(ApiError::unsupported_media_type(
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
+                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
             )),
         }
     }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::fields::Conflict;
 use super::json::set;
 use super::registry::Kind;
 
@@ -40,6 +41,11 @@ impl ApiError {
     /// Whether this is a failed optimistic lock (and not, say, a name that is taken).
     pub fn is_conflict(&self) -> bool {
         self.reason == "Conflict"
+    }
+
+    /// Whether somebody else has the name.
+    pub fn is_taken(&self) -> bool {
+        self.reason == "AlreadyExists"
     }
 
     /// The same, told in a longer sentence.
@@ -147,6 +153,45 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
     }
 
+    /// What Kubernetes answers with when it has no class for an error.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// Others own what was to be applied. `conflicts` must not be empty, and those with one manager
+    /// stand together.
+    pub fn apply_conflict(conflicts: &[Conflict]) -> Self {
+        let message = match conflicts {
+            [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager.describe(), one.path),
+            many => {
+                let mut lines = Vec::new();
+                let mut last = String::new();
+                for Conflict { manager, path } in many {
+                    let manager = manager.describe();
+                    if manager != last {
+                        lines.push(format!("conflicts with {manager}:"));
+                    }
+                    lines.push(format!("- {path}"));
+                    last = manager;
+                }
+                format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+            }
+        };
+        let causes: Vec<Value> = conflicts
+            .iter()
+            .map(|Conflict { manager, path }| {
+                json!({
+                    "reason": "FieldManagerConflict",
+                    "message": format!("conflict with {}", manager.describe()),
+                    "field": path.to_string(),
+                })
+            })
+            .collect();
+        let mut error = Self::new(StatusCode::CONFLICT, "Conflict", message);
+        error.details = Some(Box::new(json!({ "causes": causes })));
+        error
+    }
+
     /// A JSON patch that does not fit the object.
     pub fn patch_failed(kind: &Kind, name: &str, cause: &dyn fmt::Display) -> Self {
         let mut error = Self::new(
@@ -163,7 +208,16 @@ impl ApiError {
 
     /// The object does not fit its kind's rules. `errors` must not be empty.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+        Self::invalid_of(&kind.group, &kind.kind, name, errors)
+    }
+
+    /// The options of a request, as `PatchOptions`, are not as they should be. `errors` must not be empty.
+    pub fn invalid_options(options: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_of("meta.k8s.io", options, "", errors)
+    }
+
+    fn invalid_of(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let mut texts: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {
             let text = error.to_string();
@@ -185,9 +239,11 @@ impl ApiError {
                 })
             })
             .collect();
-        let mut details = json!({ "name": name, "kind": kind.kind, "causes": causes });
-        if !kind.group.is_empty() {
-            set(&mut details, "group", kind.group.clone());
+        let mut details = json!({ "kind": kind, "causes": causes });
+        for (field, text) in [("name", name), ("group", group)] {
+            if !text.is_empty() {
+                set(&mut details, field, text);
+            }
         }
         Self {
             code: StatusCode::UNPROCESSABLE_ENTITY,
@@ -205,9 +261,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            set(&mut status, "reason", self.reason);
+        }
         if let Some(details) = &self.details {
             set(&mut status, "details", (**details).clone());
         }
@@ -238,13 +296,26 @@ pub struct FieldError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Problem {
     Required(String),
-    Invalid { value: String, detail: String },
-    TypeInvalid { value: String, detail: String },
-    NotSupported { value: String, supported: Vec<String> },
-    Duplicate(String),
+    /// Objects and lists are not shown.
+    Invalid {
+        value: Option<String>,
+        detail: String,
+    },
+    TypeInvalid {
+        value: String,
+        detail: String,
+    },
+    NotSupported {
+        value: String,
+        supported: Vec<String>,
+    },
+    Duplicate(Option<String>),
     Forbidden(String),
     TooLong(usize),
-    TooMany { actual: usize, most: usize },
+    TooMany {
+        actual: usize,
+        most: usize,
+    },
 }
 
 impl Problem {
@@ -272,7 +343,7 @@ impl FieldError {
 
     /// A value that breaks a rule.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
-        Self::new(field, Problem::Invalid { value: shown(value), detail: detail.into() })
+        Self::new(field, Problem::Invalid { value: Some(shown(value)), detail: detail.into() })
     }
 
     pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -288,14 +359,16 @@ impl FieldError {
         match &self.problem {
             Problem::Required(detail) if detail.is_empty() => "Required value".to_owned(),
             Problem::Required(detail) => format!("Required value: {detail}"),
-            Problem::Invalid { value, detail } | Problem::TypeInvalid { value, detail } => {
+            Problem::Invalid { value: None, detail } => format!("Invalid value: {detail}"),
+            Problem::Invalid { value: Some(value), detail } | Problem::TypeInvalid { value, detail } => {
                 format!("Invalid value: {value}: {detail}")
             }
             Problem::NotSupported { value, supported } => {
                 let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
                 format!("Unsupported value: {value}: supported values: {}", quoted.join(", "))
             }
-            Problem::Duplicate(value) => format!("Duplicate value: {value}"),
+            Problem::Duplicate(None) => "Duplicate value".to_owned(),
+            Problem::Duplicate(Some(value)) => format!("Duplicate value: {value}"),
             Problem::Forbidden(detail) => format!("Forbidden: {detail}"),
             Problem::TooLong(most) => format!("Too long: may not be more than {most} bytes"),
             Problem::TooMany { actual, most } => {
@@ -311,21 +384,14 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A value as Kubernetes shows it in field errors: as Go prints it.
+/// A value as Kubernetes shows it in field errors.
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::Object(object) => {
-            let mut fields: Vec<_> = object.iter().collect();
-            fields.sort_by_key(|(name, _)| *name);
-            let fields: Vec<String> =
-                fields.into_iter().map(|(name, value)| format!("{name:?}:{}", shown(value))).collect();
-            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(shown).collect();
-            format!("[]interface {{}}{{{}}}", items.join(", "))
-        }
         Value::Null => "\"null\"".to_owned(),
-        scalar => scalar.to_string(),
+        scalar_or_not => {
+            let mut sorted = scalar_or_not.clone();
+            sorted.sort_all_objects();
+            sorted.to_string()
+        }
     }
 }

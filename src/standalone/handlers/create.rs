@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::body::{self, FieldValidation};
 use super::view::View;
-use super::{Query, Target};
+use super::{Query, Target, manager};
+use crate::standalone::management::Management;
 use crate::standalone::plane::{Plane, to_stored};
 use crate::standalone::registry::{Kind, Origin};
 use crate::standalone::status::{ApiError, FieldError};
@@ -30,6 +31,7 @@ pub async fn create(
     let view = View::wanted(kind, request.headers(), query)?;
     let dry_run = query.dry_run()?;
     let validation = FieldValidation::of(query)?;
+    let manager = manager::of("CreateOptions", query, request.headers())?;
     let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
     let warnings = validation.prune_whole(kind, &mut object)?;
@@ -38,6 +40,7 @@ pub async fn create(
     meta::begin(kind, &mut object)?;
     let made_up = meta::generate_name(&mut object)?;
     complete(plane, kind, &mut object)?;
+    Management::new(plane, kind, false).created(&mut object, &manager);
     let mut attempt = 1;
     loop {
         match store(plane, target, object.clone(), dry_run).await {
@@ -56,7 +59,7 @@ pub async fn create(
 }
 
 /// Derived values, defaults, and the checks of the kind.
-fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+pub fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     if kind.is_custom()
         && kind.status_subresource
         && let Some(object) = object.as_object_mut()
@@ -92,7 +95,7 @@ pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Vec<F
     }
 }
 
-async fn store(plane: &Plane, target: &Target, object: Value, dry_run: bool) -> Result<Arc<Record>, ApiError> {
+pub async fn store(plane: &Plane, target: &Target, object: Value, dry_run: bool) -> Result<Arc<Record>, ApiError> {
     let kind = &target.kind;
     let name = meta::text(&object, "name").to_owned();
     let key = target.key(&name);

@@ -1,8 +1,10 @@
 //! What requests ask for, and who answers them: a file per verb.
 
+mod apply;
 mod body;
 mod create;
 mod delete;
+mod manager;
 mod read;
 mod update;
 mod view;
@@ -135,7 +137,7 @@ async fn dispatch(plane: Arc<Plane>, target: Target, request: Request<Body>) -> 
         if target.kind.allows(verb) { Ok(()) } else { Err(ApiError::method_not_allowed()) }
     };
     match (request.method(), &target.name) {
-        (&Method::GET, None) if query.flag("watch")? => {
+        (&Method::GET, None) if query.flag("watch") => {
             allow("watch")?;
             watch::watch(&plane, &target, &query, request.headers())
         }
@@ -185,12 +187,11 @@ impl Query {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    /// As Kubernetes reads truth values: whatever does not say no says yes.
+    fn flag(&self, name: &str) -> bool {
         match self.text(name) {
-            "" => Ok(self.0.contains_key(name)),
-            "true" | "1" | "True" | "t" => Ok(true),
-            "false" | "0" | "False" | "f" => Ok(false),
-            other => Err(ApiError::bad_request(format!("invalid value {other:?} of {name}: a boolean is expected"))),
+            "" => self.0.contains_key(name),
+            text => text != "0" && !text.eq_ignore_ascii_case("false"),
         }
     }
 

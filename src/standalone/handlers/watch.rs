@@ -37,8 +37,8 @@ pub fn watch(plane: &Arc<Plane>, target: &Target, query: &Query, headers: &Heade
         None | Some(0) => LASTS + rand::rng().random_range(0..LASTS),
         Some(seconds) => seconds.min(24 * 3600),
     };
-    let bookmarks = query.flag("allowWatchBookmarks")?;
-    let send_initial = query.flag("sendInitialEvents")?;
+    let bookmarks = query.flag("allowWatchBookmarks");
+    let send_initial = query.flag("sendInitialEvents");
     if send_initial && query.text("resourceVersionMatch") != "NotOlderThan" {
         return Err(ApiError::bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
     }

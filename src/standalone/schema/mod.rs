@@ -37,6 +37,8 @@ pub struct Schema {
     pub items_range: Range<usize>,
     pub unique: bool,
     pub list: ListKind,
+    /// `x-kubernetes-map-type` is atomic: the object is owned, and replaced, as a whole.
+    pub whole_map: bool,
     pub length: Range<usize>,
     pub pattern: Option<Regex>,
     pub bounds: Bounds,
@@ -159,6 +161,7 @@ impl Schema {
             items_range: source.range("minItems", "maxItems"),
             unique: source.flag("uniqueItems"),
             list,
+            whole_map: source.text("x-kubernetes-map-type").as_deref() == Some("atomic"),
             length: source.range("minLength", "maxLength"),
             pattern,
             bounds: Bounds {

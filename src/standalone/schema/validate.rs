@@ -18,7 +18,7 @@ impl Schema {
             errors.push(FieldError::new(
                 "<nil>",
                 Problem::Invalid {
-                    value: "null".to_owned(),
+                    value: Some("null".to_owned()),
                     detail: "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".to_owned(),
                 },
             ));
@@ -128,6 +128,10 @@ impl Schema {
             ));
         }
         for (name, value) in object {
+            // What metadata may be, no kind decides.
+            if path.is_empty() && name == "metadata" {
+                continue;
+            }
             if let Some(schema) = self.property(name) {
                 let old = old.and_then(|old| old.get(name));
                 schema.check(value, old, &child(path, name), errors);
@@ -170,7 +174,7 @@ impl Schema {
                 ListKind::Atomic => return,
             };
             if seen.contains(&identity) {
-                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(shown(&identity))));
+                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(Some(shown(&identity)))));
             } else {
                 seen.push(identity);
             }
