@@ -3,7 +3,7 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     common::{NameRef, VmidRange},
     conditions::Conditioned,
     size::Size,
+    tenant::Tenant,
 };
 
 /// A Proxmox VE cluster behind one or several endpoints, or a set of stand-alone hosts: how to reach them, the order
@@ -72,10 +73,15 @@ pub struct ProxmoxClusterSpec {
     /// What is kept free on each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve: Option<Reserve>,
-    /// Who may make machines here. Nobody, if the list is empty.
+    /// Who may make machines here, and what they may ask for. Nobody, if the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub tenants: Vec<Tenant>,
+    /// Tags that no tenant may put on a machine; a name may end in `*`, which stands for any ending. `cloudfaster`, whatever
+    /// begins so, and the tags that `templates` name are reserved in any case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 127), regex(pattern = "^[^*]*[*]?$")))]
+    pub reserved_tags: Vec<String>,
 }
 
 fn default_fallback_range() -> VmidRange {
@@ -185,15 +191,6 @@ pub struct Reserve {
     /// Room kept free on the storage that a machine's disks go to: `20Gi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Size>,
-}
-
-/// A set of namespaces that may use the cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Tenant {
-    /// Labels of the namespaces. An empty selector means every namespace; one namespace is selected by its label
-    /// `kubernetes.io/metadata.name`.
-    pub namespace_selector: LabelSelector,
 }
 
 /// What was observed of the cluster.

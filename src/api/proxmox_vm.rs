@@ -43,16 +43,23 @@ use super::{
     printcolumn(name = "Memory", type_ = "string", priority = 1, json_path = ".spec.memory"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
 )]
-#[x_kube(validation = Rule::new("self.os == oldSelf.os").message("os cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".os"))]
+#[x_kube(validation = Rule::new("has(self.os) != has(self.template)").message("give exactly one of os and template"))]
+#[x_kube(validation = Rule::new("has(self.os) == has(oldSelf.os) && (!has(self.os) || self.os == oldSelf.os)").message("os cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".os"))]
+#[x_kube(validation = Rule::new("has(self.template) == has(oldSelf.template) && (!has(self.template) || self.template == oldSelf.template)").message("template cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".template"))]
 #[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef").message("clusterRef cannot be changed: a machine stays in its cluster; make a new machine").field_path(".clusterRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProxmoxVMSpec {
     /// The ProxmoxCluster that the machine is made on. Cannot be changed.
     pub cluster_ref: NameRef,
-    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`. Cannot
-    /// be changed.
+    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`. Either
+    /// this or `template` is given. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub os: String,
+    pub os: Option<String>,
+    /// A template of Proxmox that is named directly, where the cluster allows it. Its machines get VMIDs of the fallback
+    /// range. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateRef>,
     /// Number of CPU cores.
     #[serde(default = "default_cores")]
     #[schemars(range(min = 1, max = 512))]
@@ -67,6 +74,25 @@ pub struct ProxmoxVMSpec {
     /// What cloud-init sets up in the guest at its first boot. Needs a template with a cloud-init drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
+}
+
+/// A template that is named directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.vmid) != has(self.name)").message("give exactly one of vmid and name"))]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRef {
+    /// VMID of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 999_999_999))]
+    pub vmid: Option<i64>,
+    /// Name of the template in Proxmox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// The node that has the template, by its name in the ProxmoxCluster. Without it each node uses its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub node: Option<String>,
 }
 
 fn default_cores() -> i64 {

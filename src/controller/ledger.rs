@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     api::ProxmoxVM,
-    proxmox::plan::{Claim, Claims, Place},
+    proxmox::plan::{Claim, Claims, Owner, Place},
 };
 
 /// What all objects hold.
@@ -46,13 +46,15 @@ pub struct Outdated;
 
 impl Ledger {
     /// What the other objects hold in a cluster, and the version of that knowledge.
-    pub fn claims(&self, cluster: &str, except_uid: &str) -> (Claims, u64) {
+    pub fn claims(&self, cluster: &str, owner: &Owner) -> (Claims, u64) {
         let inner = self.inner.lock();
         let mut claims = Claims::default();
         for (uid, entry) in &inner.entries {
-            if uid == except_uid || entry.cluster != cluster {
+            if *uid == owner.uid || entry.cluster != cluster {
                 continue;
             }
+            let of_namespace = entry.object.namespace.as_deref() == Some(&owner.namespace);
+            claims.of_namespace += usize::from(of_namespace && entry.machine.is_some());
             claims.vmids.extend(entry.others.iter().map(|place| place.vmid));
             if let Some(machine) = &entry.machine {
                 claims.vmids.insert(machine.place.vmid);
@@ -127,12 +129,22 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxmox::wire::Addresses;
+
+    fn owner(uid: &str) -> Owner {
+        Owner { installation: "i".into(), namespace: "a".into(), name: "vm".into(), uid: uid.into() }
+    }
 
     fn entry(vmid: u32) -> Entry {
         Entry {
             cluster: "main".into(),
             object: ObjectRef::new(&format!("vm-{vmid}")).within("a"),
-            machine: Some(Claim { place: Place { node: "sv1".into(), vmid }, memory: 1, disk: 1 }),
+            machine: Some(Claim {
+                place: Place { node: "sv1".into(), vmid },
+                memory: 1,
+                disk: 1,
+                addresses: Addresses::default(),
+            }),
             task: None,
             others: vec![Place { node: "sv2".into(), vmid: vmid + 100 }],
         }
@@ -141,10 +153,11 @@ mod tests {
     #[test]
     fn a_choice_made_before_anothers_is_outdated() {
         let ledger = Ledger::default();
-        let (_, version) = ledger.claims("main", "a");
+        let (_, version) = ledger.claims("main", &owner("a"));
         assert_eq!(ledger.claim("a", entry(100), version), Ok(()));
         assert_eq!(ledger.claim("b", entry(100), version), Err(Outdated));
-        let (claims, version) = ledger.claims("main", "b");
+        let (claims, version) = ledger.claims("main", &owner("b"));
+        assert_eq!(claims.of_namespace, 1);
         assert_eq!(claims.vmids.into_iter().collect::<Vec<_>>(), [100, 200]);
         assert_eq!(ledger.claim("b", entry(101), version), Ok(()));
     }
@@ -153,10 +166,10 @@ mod tests {
     fn an_object_does_not_stand_in_its_own_way_nor_in_another_clusters() {
         let ledger = Ledger::default();
         ledger.note("a", entry(100));
-        assert_eq!(ledger.claims("main", "a").0, Claims::default());
-        assert_eq!(ledger.claims("other", "b").0, Claims::default());
+        assert_eq!(ledger.claims("main", &owner("a")).0, Claims::default());
+        assert_eq!(ledger.claims("other", &owner("b")).0, Claims::default());
         assert_eq!(ledger.objects("main", |place| place.is_some_and(|place| place.vmid == 200)).len(), 1);
         ledger.forget(&ObjectRef::new("vm-100").within("a"));
-        assert_eq!(ledger.claims("main", "b").0, Claims::default());
+        assert_eq!(ledger.claims("main", &owner("b")).0, Claims::default());
     }
 }

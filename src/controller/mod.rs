@@ -7,6 +7,7 @@ pub mod lease;
 mod ledger;
 mod pace;
 mod paused;
+mod policy;
 mod proxmox_cluster;
 mod proxmox_vm;
 mod run;

@@ -9,7 +9,7 @@ use crate::{
         conditions::{self, READY, Verdict},
         proxmox_cluster::{Node, NodeStatus, ProxmoxClusterStatus, Template},
     },
-    controller::proxmox_vm::to_second,
+    controller::{policy, proxmox_vm::to_second},
     proxmox::{
         inventory::{Reach, SiteError, Snapshot},
         plan::Reason,
@@ -39,7 +39,10 @@ pub fn status(cluster: &ProxmoxCluster, snapshot: &Snapshot, now: Timestamp) -> 
     status.version = snapshot.sites().find_map(|(_, site)| site.version.clone()).or(status.version);
     status.nodes_ready = Some(format!("{online}/{}", nodes.len()));
     status.nodes = nodes;
-    let (verdict, reason) = judge(snapshot, online, cluster.spec.nodes.len());
+    let (verdict, reason) = match policy::validate(&cluster.spec) {
+        Ok(()) => judge(snapshot, online, cluster.spec.nodes.len()),
+        Err(error) => (Verdict::Stalled, Reason::new("InvalidSpec", error)),
+    };
     finish(cluster, &mut status, &verdict, &reason, now);
     status
 }

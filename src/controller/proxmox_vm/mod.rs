@@ -31,6 +31,7 @@ use self::{
 use super::{
     Shared, describe,
     ledger::{Entry, Outdated},
+    policy,
     run::{Kind, Next, Reconciler},
     status,
 };
@@ -104,6 +105,7 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
             Stage::Creating => vm.spec.disk.size.bytes().unsigned_abs(),
             Stage::Starting | Stage::Established | Stage::Abandoning => 0,
         },
+        addresses: policy::addresses(&policy::Request::from(vm)),
     });
     Entry {
         cluster: vm.spec.cluster_ref.name.clone(),
@@ -179,7 +181,7 @@ impl MachineReconciler {
     /// The next step, and the version of what is known of the other objects.
     fn plan(&self, walk: &Walk) -> (Step, u64) {
         let World { owner, desired, recorded, fleet } = &walk.world;
-        let (others, version) = self.shared.ledger.claims(&fleet.name, &owner.uid);
+        let (others, version) = self.shared.ledger.claims(&fleet.name, owner);
         let snapshot = fleet.inventory.snapshot();
         let Sightings { machines, volumes, tasks } = &walk.sightings;
         let observed = Observed {
@@ -281,7 +283,7 @@ impl MachineReconciler {
                 let gone = matches!(walk.world.desired, Desired::Gone);
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
-                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner.uid);
+                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner);
                 Box::pin(self.take(walk, next, version)).await
             }
         }

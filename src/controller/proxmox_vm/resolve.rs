@@ -3,21 +3,24 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{
-    Api, Client, ResourceExt,
-    api::ObjectMeta,
-    core::{Selector, SelectorExt},
-};
+use kube::{Api, Client, ResourceExt, api::ObjectMeta};
 
 use crate::{
     api::{
         FINALIZER, ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
         proxmox_cluster::{ProxmoxClusterSpec, Template},
-        proxmox_vm::{CloudInit, ProxmoxVMSpec},
+        proxmox_vm::{self, CloudInit, ProxmoxVMSpec},
     },
-    controller::{Shared, fleet::Fleet},
-    proxmox::plan::{self, Desired, FleetNode, MachineSpec, Owner, Reason, Recorded, TemplateRef},
+    controller::{
+        Shared,
+        fleet::Fleet,
+        policy::{self, Request},
+    },
+    proxmox::{
+        plan::{self, Desired, FleetNode, MachineSpec, Owner, Reason, Recorded, Source, TemplateRef, Terms},
+        wire::Vmid,
+    },
 };
 
 use super::convert;
@@ -89,8 +92,8 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     let desired = if deleting {
         Desired::Gone
     } else {
-        admit(shared, vm, &cluster.spec).await?;
-        Desired::Running { machine: machine(shared, vm).await?, fleet: fleet_of(&cluster.spec)? }
+        let terms = terms(shared, vm, &cluster.spec).await?;
+        Desired::Running { machine: machine(shared, vm).await?, fleet: fleet_of(&cluster.spec)?, terms }
     };
     let fleet = shared.fleets.get(&vm.spec.cluster_ref.name).map_err(|reason| {
         wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message))
@@ -143,28 +146,32 @@ async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<Prox
     })
 }
 
-/// Only namespaces that the cluster admits may use it.
-async fn admit(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<(), Stop> {
+/// What the cluster's administrator says to the object: only namespaces that the cluster admits may use it.
+async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<Terms, Stop> {
+    let name = &vm.spec.cluster_ref.name;
     let namespace = vm.namespace().unwrap_or_default();
     let labels = match Api::<Namespace>::all(shared.client.clone()).get_opt(&namespace).await? {
         Some(Namespace { metadata: ObjectMeta { labels, .. }, .. }) => labels.unwrap_or_default(),
         None => BTreeMap::new(),
     };
-    for tenant in &cluster.tenants {
-        let selector = Selector::try_from(tenant.namespace_selector.clone()).map_err(|error| {
-            wait("InvalidCluster", format!("spec.tenants of ProxmoxCluster {}: {error}", vm.spec.cluster_ref.name))
-        })?;
-        if selector.matches(&labels) {
-            return Ok(());
-        }
-    }
-    Err(wait(
-        "NamespaceNotAdmitted",
-        format!(
-            "ProxmoxCluster {} does not admit the namespace {namespace}; its administrator can add it to spec.tenants",
-            vm.spec.cluster_ref.name
-        ),
-    ))
+    let invalid = |error: String| wait("InvalidCluster", format!("ProxmoxCluster {name}: {error}"));
+    policy::validate(cluster).map_err(invalid)?;
+    let tenant = policy::tenant_of(cluster, &labels).map_err(|error| invalid(error.to_string()))?.ok_or_else(|| {
+        wait(
+            "NamespaceNotAdmitted",
+            format!(
+                "ProxmoxCluster {name} does not admit the namespace {namespace}; its administrator can add it to spec.tenants"
+            ),
+        )
+    })?;
+    let request = Request::from(vm);
+    let most = tenant.limits.as_ref().and_then(|limits| limits.machines);
+    Ok(Terms {
+        refusal: policy::check(cluster, tenant, &request)
+            .map(|reason| Reason { message: format!("ProxmoxCluster {name}: {}", reason.message), ..reason }),
+        most_machines: most.map(|most| usize::try_from(most).unwrap_or(0)),
+        addresses: policy::addresses(&request),
+    })
 }
 
 /// The nodes, with the templates that hold for each.
@@ -204,19 +211,38 @@ fn fleet_of(spec: &ProxmoxClusterSpec) -> Result<plan::Fleet, Stop> {
 
 /// The machine that the spec asks for, Secrets included.
 async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
-    let ProxmoxVMSpec { cluster_ref: _, os, cores, memory, disk, cloud_init } = &vm.spec;
+    let ProxmoxVMSpec { cluster_ref: _, os, template, cores, memory, disk, cloud_init } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
         None => None,
     };
     Ok(MachineSpec {
         name: vm.name_any(),
-        os: os.clone(),
+        source: source(os.as_deref(), template.as_ref())?,
         cores: u32::try_from(*cores).map_err(|_| stall("InvalidSpec", "spec.cores: must be at least 1"))?,
         memory_mib: memory.mebibytes().unsigned_abs(),
         disk_bytes: disk.size.bytes().unsigned_abs(),
         cloud_init,
     })
+}
+
+/// What the machine is cloned from.
+fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>) -> Result<Source, Stop> {
+    let number = |vmid: i64| {
+        Vmid::try_from(vmid).map_err(|_| stall("InvalidSpec", format!("spec.template.vmid: {vmid} is no VMID")))
+    };
+    let named = |node: &Option<String>, template| Source::Template { template, node: node.clone() };
+    match (os, template) {
+        (Some(os), None) => Ok(Source::Os(os.to_owned())),
+        (None, Some(proxmox_vm::TemplateRef { vmid: Some(vmid), name: None, node })) => {
+            Ok(named(node, TemplateRef::Vmid(number(*vmid)?)))
+        }
+        (None, Some(proxmox_vm::TemplateRef { vmid: None, name: Some(name), node })) => {
+            Ok(named(node, TemplateRef::Name(name.clone())))
+        }
+        (None, Some(_)) => Err(stall("InvalidSpec", "spec.template: give exactly one of vmid and name")),
+        (Some(_), Some(_)) | (None, None) => Err(stall("InvalidSpec", "spec: give exactly one of os and template")),
+    }
 }
 
 async fn read_cloud_init(client: Client, namespace: &str, spec: &CloudInit) -> Result<plan::CloudInit, Stop> {

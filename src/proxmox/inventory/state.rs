@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::proxmox::{
     client,
     identity::{Found, Mark},
-    wire::{NodeMember, Upid, VmConfig, Vmid},
+    wire::{Addresses, NodeMember, Upid, VmConfig, Vmid},
 };
 
 /// A site's place in the settings.
@@ -212,6 +212,8 @@ pub struct VmDetails {
     /// Bytes.
     pub boot_disk_size: Option<u64>,
     pub has_cloudinit: bool,
+    /// What it was given that no other VM may have.
+    pub addresses: Addresses,
 }
 
 impl From<&VmConfig> for VmDetails {
@@ -226,6 +228,7 @@ impl From<&VmConfig> for VmDetails {
             boot_storage: config.boot_storage(),
             boot_disk_size: config.boot_disk_size(),
             has_cloudinit: config.cloudinit_drive().is_some(),
+            addresses: Addresses::from(config),
         }
     }
 }

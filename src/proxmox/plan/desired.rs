@@ -1,9 +1,10 @@
 //! What is desired: a machine, whose it is, and where it may be made.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use uuid::Uuid;
 
+use super::Terms;
 use crate::proxmox::{
     identity::{self, Mark},
     wire::Vmid,
@@ -23,8 +24,8 @@ pub struct Place {
 pub struct MachineSpec {
     /// Name in Proxmox, a DNS name.
     pub name: String,
-    /// Name of the operating system.
-    pub os: String,
+    /// What it is cloned from.
+    pub source: Source,
     /// CPU cores.
     pub cores: u32,
     /// Memory in MiB.
@@ -33,6 +34,30 @@ pub struct MachineSpec {
     pub disk_bytes: u64,
     /// What cloud-init is told, if anything.
     pub cloud_init: Option<CloudInit>,
+}
+
+/// What a machine is cloned from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The template that each node has for this operating system.
+    Os(String),
+    /// A template that is named directly.
+    Template {
+        /// Which one.
+        template: TemplateRef,
+        /// Our name of the node that has it, if that is said.
+        node: Option<String>,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Os(os) => f.write_str(os),
+            Self::Template { template, node: None } => template.fmt(f),
+            Self::Template { template, node: Some(node) } => write!(f, "{template} on {node}"),
+        }
+    }
 }
 
 /// What cloud-init is told.
@@ -46,8 +71,8 @@ pub struct CloudInit {
     pub ssh_keys: Vec<String>,
 }
 
-impl std::fmt::Debug for CloudInit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CloudInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudInit")
             .field("user", &self.user)
             .field("ssh_keys", &self.ssh_keys.len())
@@ -123,6 +148,16 @@ pub enum TemplateRef {
     Tag(String),
 }
 
+impl fmt::Display for TemplateRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vmid(vmid) => write!(f, "template with VMID {vmid}"),
+            Self::Name(name) => write!(f, "template named {name}"),
+            Self::Tag(tag) => write!(f, "template with the tag {tag}"),
+        }
+    }
+}
+
 /// All that is desired of an object.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
@@ -133,6 +168,8 @@ pub enum Desired {
         machine: MachineSpec,
         /// Where it may be made.
         fleet: Fleet,
+        /// What the administrator says to it.
+        terms: Terms,
     },
     /// Nothing of it is to be left.
     Gone,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Place;
 use crate::proxmox::{
     inventory::Snapshot,
-    wire::{VmConfig, Vmid},
+    wire::{Addresses, VmConfig, Vmid},
 };
 
 /// All that is observed.
@@ -107,6 +107,8 @@ pub struct Claims {
     pub vmids: BTreeSet<Vmid>,
     /// Machines that may not show in the inventory yet.
     pub machines: Vec<Claim>,
+    /// How many objects of the same namespace have a machine, or a place for one.
+    pub of_namespace: usize,
 }
 
 /// What an object holds on a node.
@@ -118,4 +120,6 @@ pub struct Claim {
     pub memory: u64,
     /// Disk in bytes, while it is not allocated in full.
     pub disk: u64,
+    /// What it was given that nobody else may have.
+    pub addresses: Addresses,
 }

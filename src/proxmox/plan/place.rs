@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason,
-    Recorded, Seen, Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
+    Recorded, Seen, Source, Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
 };
 use crate::proxmox::{
     inventory::{NodeState, Reach},
@@ -52,8 +52,8 @@ impl Context<'_> {
             [place] => return self.take_over(place),
             places => return Ok(Step::Stall(claimants(places))),
         }
-        if !fleet.nodes.iter().any(|node| node.templates.contains_key(&spec.os)) {
-            return Ok(Step::Stall(unknown_os(spec, fleet)));
+        if let Some(unknown) = unknown_source(&spec.source, fleet) {
+            return Ok(Step::Stall(unknown));
         }
         let mut skipped = Vec::new();
         let mut eligible = Vec::new();
@@ -147,8 +147,13 @@ impl Context<'_> {
         if !self.is_quorate(&node.name) {
             return skip("NoQuorum", "its cluster has no quorum".into());
         }
-        let Some(wanted) = node.templates.get(&spec.os) else {
-            return skip("NoTemplate", format!("no template for {}", spec.os));
+        let wanted = match &spec.source {
+            Source::Os(os) => node.templates.get(os),
+            Source::Template { node: Some(only), .. } if *only != node.name => None,
+            Source::Template { template, .. } => Some(template),
+        };
+        let Some(wanted) = wanted else {
+            return skip("NoTemplate", format!("no template for {}", spec.source));
         };
         let template = match self.find_template(&node.name, wanted) {
             Ok(template) => template,
@@ -179,15 +184,10 @@ impl Context<'_> {
             })
             .map(|(vmid, _)| vmid)
             .collect();
-        let what = match wanted {
-            TemplateRef::Vmid(vmid) => format!("template with VMID {vmid}"),
-            TemplateRef::Name(name) => format!("template named {name}"),
-            TemplateRef::Tag(tag) => format!("template with the tag {tag}"),
-        };
         match vmids.as_slice() {
-            [] => Err(Unfound::Missing(format!("no {what}"))),
+            [] => Err(Unfound::Missing(format!("no {wanted}"))),
             [vmid] => self.template(node, *vmid).ok_or(Unfound::Unread(*vmid)),
-            several => Err(Unfound::Missing(format!("more than one {what}: {several:?}"))),
+            several => Err(Unfound::Missing(format!("more than one {wanted}: {several:?}"))),
         }
     }
 
@@ -286,7 +286,11 @@ impl Context<'_> {
     ) -> Planned<Result<Vmid, Reason>> {
         let left: BTreeSet<Vmid> = self.recorded.leftovers.iter().map(|leftover| leftover.place.vmid).collect();
         let tried: BTreeSet<Vmid> = self.recorded.attempts.iter().filter_map(|attempt| attempt.vmid).collect();
-        let ranges = fleet.ranges.get(&spec.os).into_iter().chain(std::iter::once(&fleet.fallback));
+        let of_os = match &spec.source {
+            Source::Os(os) => fleet.ranges.get(os),
+            Source::Template { .. } => None,
+        };
+        let ranges = of_os.into_iter().chain(std::iter::once(&fleet.fallback));
         let all = ranges.flat_map(|(from, to)| *from..=*to);
         // One that was tried comes last: what was refused once may be again, and a late clone may still appear there.
         let untried = all.clone().filter(|vmid| !tried.contains(vmid));
@@ -308,7 +312,7 @@ impl Context<'_> {
                 return Ok(Ok(vmid));
             }
         }
-        Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.os))))
+        Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.source))))
     }
 
     /// How often attempts on a node have failed.
@@ -373,13 +377,29 @@ impl Context<'_> {
     }
 }
 
-fn unknown_os(spec: &MachineSpec, fleet: &Fleet) -> Reason {
-    let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).cloned().collect();
-    let known: Vec<_> = known.into_iter().collect();
-    Reason::new(
-        "UnknownOS",
-        format!("spec.os: the cluster has no template for {:?}; it has {}", spec.os, known.join(", ")),
-    )
+/// What the cluster knows nothing of, so that no wait helps.
+fn unknown_source(source: &Source, fleet: &Fleet) -> Option<Reason> {
+    let list = |names: BTreeSet<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
+    match source {
+        Source::Os(os) => {
+            let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).collect();
+            (!known.contains(os)).then(|| {
+                let known = list(known);
+                Reason::new("UnknownOS", format!("spec.os: the cluster has no template for {os:?}; it has {known}"))
+            })
+        }
+        Source::Template { node, .. } => {
+            let node = node.as_ref()?;
+            let known: BTreeSet<_> = fleet.nodes.iter().map(|node| &node.name).collect();
+            (!known.contains(node)).then(|| {
+                let known = list(known);
+                Reason::new(
+                    "UnknownNode",
+                    format!("spec.template.node: the cluster has no node {node:?}; it has {known}"),
+                )
+            })
+        }
+    }
 }
 
 /// Bytes for people.

@@ -32,7 +32,7 @@ pub fn owner() -> Owner {
 pub fn spec() -> MachineSpec {
     MachineSpec {
         name: "web".into(),
-        os: "debian".into(),
+        source: Source::Os("debian".into()),
         cores: 2,
         memory_mib: 2048,
         disk_bytes: 20 * GIB,
@@ -193,7 +193,7 @@ impl Scene {
         let mut fleet = fleet(&["a", "b"]);
         fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
         Self {
-            desired: Desired::Running { machine: spec(), fleet },
+            desired: Desired::Running { machine: spec(), fleet, terms: Terms::default() },
             recorded: Recorded::default(),
             sites: vec![site(0, &["a", "b"])],
             others: Claims::default(),

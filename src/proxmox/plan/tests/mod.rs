@@ -6,5 +6,6 @@ mod explore;
 mod keep;
 mod place;
 mod remove;
+mod terms;
 mod walker;
 mod world;

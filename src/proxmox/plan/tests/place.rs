@@ -6,7 +6,7 @@ use super::build::*;
 use crate::proxmox::{
     inventory::{GuestKind, Reach, SiteError, SiteState, VmDetails},
     plan::*,
-    wire::Vmid,
+    wire::{Addresses, Vmid},
 };
 
 /// A change of the cluster's state.
@@ -106,7 +106,8 @@ fn a_template_is_found_by_its_number_its_name_or_its_tag_and_never_guessed() {
 #[test]
 fn what_is_in_flight_and_the_reserve_count() {
     let claim = |node: &str, vmid, memory: u64, disk: u64| {
-        let claim = Claim { place: place(node, vmid), memory: memory * GIB, disk: disk * GIB };
+        let claim =
+            Claim { place: place(node, vmid), memory: memory * GIB, disk: disk * GIB, addresses: Addresses::default() };
         Scene::new().with(|scene| {
             scene.others.vmids.insert(vmid);
             scene.others.machines.push(claim);
@@ -178,7 +179,7 @@ fn a_host_that_was_never_reached_keeps_nobody_waiting() {
 
 #[test]
 fn an_os_that_no_node_has_a_template_for_stalls() {
-    let mut scene = Scene::new().with(|scene| machine(scene).os = "plan9".into());
+    let mut scene = Scene::new().with(|scene| machine(scene).source = Source::Os("plan9".into()));
     let Step::Stall(reason) = scene.settle() else { panic!() };
     assert_eq!(reason.word, "UnknownOS");
     assert_eq!(reason.message, "spec.os: the cluster has no template for \"plan9\"; it has debian");
