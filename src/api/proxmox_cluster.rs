@@ -200,7 +200,8 @@ pub struct ProxmoxClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready`, `Reconciling` and `Stalled`, `TLSVerified`, and `Paused`.
+    /// `Ready`, `Reconciling` and `Stalled`; `TLSVerified`, `RightsSufficient` and `TemplatesFound` are there when they are
+    /// false, `Paused` when it is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -210,10 +211,21 @@ pub struct ProxmoxClusterStatus {
     /// Nodes that are online, of those named: `4/5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_ready: Option<String>,
+    /// Clones that run, whoever began them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_clones: Option<i64>,
+    /// Each operating system of the spec, and how many nodes have a template for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<OsStatus>,
     /// Each node, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
+    /// Secrets of the operator's namespace that are held by its finalizer for this cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub held_secrets: Vec<String>,
 }
 
 impl Conditioned for ProxmoxCluster {
@@ -229,7 +241,17 @@ impl Conditioned for ProxmoxCluster {
     }
 }
 
-/// What was observed of a node.
+/// On how many nodes there is a template for an operating system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OsStatus {
+    /// Name of the operating system.
+    pub os: String,
+    /// Nodes on which its template was found.
+    pub nodes: i64,
+}
+
+/// What was observed of a node. Figures that come and go are told anew only when they have changed by a twentieth.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
@@ -237,13 +259,63 @@ pub struct NodeStatus {
     pub name: String,
     /// Whether the node is online.
     pub online: bool,
-    /// Operating systems for which a template was found.
+    /// Proxmox VE's version, of the cluster or host that the node belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Templates that were found, by operating system.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub templates: Vec<String>,
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<FoundTemplate>,
+    /// Memory that neither is used nor has been promised to a machine, in GiB: `48Gi`. The reserve is part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_free: Option<String>,
+    /// Memory in all, in GiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_total: Option<String>,
+    /// CPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<i64>,
+    /// Load of all CPUs together, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_load: Option<i64>,
+    /// Storages that can hold disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub storages: Vec<StorageStatus>,
+    /// Clones that run on the node, whoever began them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_clones: Option<i64>,
     /// Why the node cannot be used, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When `online` or `message` last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+}
+
+/// A template that was found on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundTemplate {
+    /// Name of the operating system.
+    pub os: String,
+    /// VMID of the template.
+    pub vmid: i64,
+}
+
+/// What was observed of a storage, as its node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageStatus {
+    /// Name of the storage.
+    pub name: String,
+    /// Whether it works at the moment.
+    pub active: bool,
+    /// Whether other nodes see the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+    /// Room that is left, in GiB, at most.
+    pub free: String,
+    /// Room in all, in GiB.
+    pub total: String,
 }

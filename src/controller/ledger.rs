@@ -103,11 +103,11 @@ impl Ledger {
             .collect()
     }
 
-    /// The object is gone.
-    pub fn forget(&self, object: &ObjectRef<ProxmoxVM>) {
+    /// The object is gone; the names of the clusters that it was in.
+    pub fn forget(&self, object: &ObjectRef<ProxmoxVM>) -> Vec<String> {
         let mut inner = self.inner.lock();
-        inner.entries.retain(|_, entry| entry.object != *object);
         inner.version = inner.version.wrapping_add(1);
+        inner.entries.extract_if(|_, entry| entry.object == *object).map(|(_, entry)| entry.cluster).collect()
     }
 
     /// The objects of a cluster whose place satisfies `wanted`; those without a place are given `None`.

@@ -1,5 +1,6 @@
 //! What Kubernetes drives: a reconciler for each kind, and the wiring that they share.
 
+mod finalizer;
 mod fleet;
 mod installation;
 mod kubernetes;

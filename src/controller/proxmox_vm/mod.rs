@@ -13,7 +13,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::ListParams,
     core::DeserializeGuard,
     runtime::{
         events::{Event, EventType},
@@ -21,7 +21,6 @@ use kube::{
     },
 };
 use parking_lot::Mutex;
-use serde_json::json;
 
 use self::{
     observe::Sightings,
@@ -29,14 +28,14 @@ use self::{
     resolve::{Resolved, World},
 };
 use super::{
-    Shared, describe,
+    Shared, describe, finalizer,
     ledger::{Entry, Outdated},
     policy,
     run::{Kind, Next, Reconciler},
     status,
 };
 use crate::{
-    api::{FINALIZER, ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
+    api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     proxmox::{
         outcome,
         plan::{self, Action, Claim, Desired, Intent, Observed, Recorded, Stage, Step},
@@ -139,7 +138,10 @@ impl Reconciler for MachineReconciler {
     }
 
     fn forget(&self, name: &ObjectRef<ProxmoxVM>) {
-        self.shared.ledger.forget(name);
+        for cluster in self.shared.ledger.forget(name) {
+            // It may be about to go, and waits for its last machine.
+            self.shared.clusters.wake(ObjectRef::new(&cluster));
+        }
     }
 
     fn phase(vm: &ProxmoxVM) -> String {
@@ -261,6 +263,8 @@ impl MachineReconciler {
         walk.sightings = Sightings::default();
         match done {
             Ok(Some(task)) => {
+                // The poll that was under way may not have seen it, and would be the last for a while.
+                fleet.inventory.hurry();
                 walk.world.recorded.task = Some(task);
                 self.report(walk, step, None).await?;
                 self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
@@ -280,6 +284,10 @@ impl MachineReconciler {
             }
             Err(error) => {
                 tracing::info!(%error, action = action.name(), "a call failed");
+                if error.api().is_some_and(|refusal| refusal.status == 403) {
+                    fleet.doubt_rights();
+                    self.shared.clusters.wake(ObjectRef::new(&fleet.name));
+                }
                 let gone = matches!(walk.world.desired, Desired::Gone);
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
@@ -311,7 +319,7 @@ impl MachineReconciler {
     async fn held_up(&self, vm: &ProxmoxVM, step: Step, pause: Duration) -> Result<Next, Error> {
         // What cannot be read is as good as lost; and what was lost stays so until the machine was searched.
         let recorded = convert::recorded(&vm.status.clone().unwrap_or_default());
-        let lost = recorded.is_err() || resolve::is_lost(vm, resolve::is_held(vm));
+        let lost = recorded.is_err() || resolve::is_lost(vm, finalizer::is_held(vm));
         let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
         let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
@@ -374,39 +382,15 @@ impl MachineReconciler {
 
     /// From here on there may be something outside: the object is held until nothing of it is left.
     async fn hold(&self, walk: &mut Walk) -> Result<(), Error> {
-        if resolve::is_held(&walk.vm) {
-            return Ok(());
+        if let Some(held) = finalizer::hold(&self.api(&walk.vm), &walk.vm).await? {
+            walk.vm = held;
         }
-        let mut finalizers = walk.vm.finalizers().to_vec();
-        finalizers.push(FINALIZER.to_owned());
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": walk.vm.resource_version()}});
-        walk.vm = self.patch(&walk.vm, &Patch::Merge(patch)).await?;
         Ok(())
     }
 
-    /// Nothing is left: the finalizer goes, by a patch that tests what it removes.
+    /// Nothing is left: the finalizer goes.
     async fn release(&self, vm: &ProxmoxVM) -> Result<(), Error> {
-        let Some(index) = vm.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
-        let path = format!("/metadata/finalizers/{index}");
-        let patch: json_patch::Patch = serde_json::from_value(json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": vm.resource_version()},
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
-        ]))
-        .map_err(kube::Error::SerdeError)?;
-        match self.patch(vm, &Patch::Json::<()>(patch)).await {
-            Ok(_) => Ok(()),
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn patch<P: serde::Serialize + std::fmt::Debug>(
-        &self,
-        vm: &ProxmoxVM,
-        patch: &Patch<P>,
-    ) -> Result<ProxmoxVM, Error> {
-        Ok(self.api(vm).patch(&vm.name_any(), &PatchParams::default(), patch).await?)
+        Ok(finalizer::release(&self.api(vm), vm).await?)
     }
 
     fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {

@@ -7,18 +7,19 @@ use kube::{Api, Client, ResourceExt, api::ObjectMeta};
 
 use crate::{
     api::{
-        FINALIZER, ProxmoxCluster, ProxmoxVM,
+        ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
-        proxmox_cluster::{ProxmoxClusterSpec, Template},
+        proxmox_cluster::ProxmoxClusterSpec,
         proxmox_vm::{self, CloudInit, ProxmoxVMSpec},
     },
     controller::{
-        Shared,
+        Shared, finalizer,
         fleet::Fleet,
         policy::{self, Request},
+        proxmox_cluster::fleet_of,
     },
     proxmox::{
-        plan::{self, Desired, FleetNode, MachineSpec, Owner, Reason, Recorded, Source, TemplateRef, Terms},
+        plan::{self, Desired, MachineSpec, Owner, Reason, Recorded, Source, TemplateRef, Terms},
         wire::Vmid,
     },
 };
@@ -82,7 +83,7 @@ pub async fn resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<Resolved, kube::
 }
 
 async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
-    let held = is_held(vm);
+    let held = finalizer::is_held(vm);
     let deleting = vm.metadata.deletion_timestamp.is_some();
     if deleting && !held {
         return Err(Stop::Resolved(Resolved::Nothing));
@@ -91,9 +92,15 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     let cluster = cluster(shared, vm, deleting).await?;
     let desired = if deleting {
         Desired::Gone
+    } else if cluster.metadata.deletion_timestamp.is_some() && !held {
+        let name = cluster.name_any();
+        return Err(wait(
+            "ClusterDeleting",
+            format!("ProxmoxCluster {name} is being deleted and takes no new machines"),
+        ));
     } else {
         let terms = terms(shared, vm, &cluster.spec).await?;
-        Desired::Running { machine: machine(shared, vm).await?, fleet: fleet_of(&cluster.spec)?, terms }
+        Desired::Running { machine: machine(shared, vm).await?, fleet: laid_down(&cluster)?, terms }
     };
     let fleet = shared.fleets.get(&vm.spec.cluster_ref.name).map_err(|reason| {
         wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message))
@@ -128,11 +135,6 @@ pub fn is_lost(vm: &ProxmoxVM, held: bool) -> bool {
     held && vm.status.as_ref().is_none_or(|status| status.phase.is_none())
 }
 
-/// Whether the object is held until nothing of it is left.
-pub fn is_held(vm: &ProxmoxVM) -> bool {
-    vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
 async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<ProxmoxCluster, Stop> {
     let name = &vm.spec.cluster_ref.name;
     let found = Api::<ProxmoxCluster>::all(shared.client.clone()).get_opt(name).await?;
@@ -144,6 +146,12 @@ async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<Prox
         };
         wait("DependencyNotFound", format!("spec.clusterRef: there is no ProxmoxCluster {name}{what}"))
     })
+}
+
+/// The nodes and what the administrator laid down for them.
+fn laid_down(cluster: &ProxmoxCluster) -> Result<plan::Fleet, Stop> {
+    fleet_of(&cluster.spec)
+        .map_err(|error| wait("InvalidCluster", format!("ProxmoxCluster {}: {error}", cluster.name_any())))
 }
 
 /// What the cluster's administrator says to the object: only namespaces that the cluster admits may use it.
@@ -171,41 +179,6 @@ async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) ->
             .map(|reason| Reason { message: format!("ProxmoxCluster {name}: {}", reason.message), ..reason }),
         most_machines: most.map(|most| usize::try_from(most).unwrap_or(0)),
         addresses: policy::addresses(&request),
-    })
-}
-
-/// The nodes, with the templates that hold for each.
-fn fleet_of(spec: &ProxmoxClusterSpec) -> Result<plan::Fleet, Stop> {
-    let number = |vmid: i64| {
-        u32::try_from(vmid).map_err(|_| wait("InvalidCluster", format!("{vmid} in the ProxmoxCluster is no VMID")))
-    };
-    let template = |template: &Template| match (template.vmid, &template.name, &template.tag) {
-        (Some(vmid), ..) => number(vmid).map(TemplateRef::Vmid),
-        (_, Some(name), _) => Ok(TemplateRef::Name(name.clone())),
-        (_, _, Some(tag)) => Ok(TemplateRef::Tag(tag.to_lowercase())),
-        (None, None, None) => Err(wait("InvalidCluster", format!("the template for {} is not said", template.os))),
-    };
-    let mut nodes = Vec::new();
-    for node in &spec.nodes {
-        let mut templates = BTreeMap::new();
-        // The node's own come last and win.
-        for each in spec.templates.iter().chain(&node.templates) {
-            templates.insert(each.os.clone(), template(each)?);
-        }
-        nodes.push(FleetNode { name: node.name.clone(), cordoned: node.cordoned, templates });
-    }
-    let mut ranges = BTreeMap::new();
-    for range in &spec.vmid_ranges {
-        ranges.insert(range.os.clone(), (number(range.from)?, number(range.to)?));
-    }
-    let fallback = (number(spec.fallback_vmid_range.from)?, number(spec.fallback_vmid_range.to)?);
-    let reserve = spec.reserve.clone().unwrap_or_default();
-    Ok(plan::Fleet {
-        nodes,
-        ranges,
-        fallback,
-        reserve_memory: reserve.memory.map_or(0, |size| size.bytes().unsigned_abs()),
-        reserve_storage: reserve.storage.map_or(0, |size| size.bytes().unsigned_abs()),
     })
 }
 

@@ -112,6 +112,8 @@ pub struct NodeState {
     /// Bytes that the guests have been promised, running or not, less templates.
     pub guest_memory: u64,
     pub cpus: u32,
+    /// Load of all CPUs together, in thousandths; ten seconds late.
+    pub cpu_load: u32,
     pub storages: Vec<StorageState>,
     /// Why it cannot be used, if so.
     pub last_error: Option<String>,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Terms;
 use crate::proxmox::{
     identity::{self, Mark},
+    inventory::Snapshot,
     wire::Vmid,
 };
 
@@ -146,6 +147,18 @@ pub enum TemplateRef {
     Name(String),
     /// By a tag.
     Tag(String),
+}
+
+impl TemplateRef {
+    /// The templates on a node that are meant: one, if all is well.
+    pub fn found_on<'a>(&'a self, snapshot: &'a Snapshot, node: &'a str) -> impl Iterator<Item = Vmid> + 'a {
+        let templates = snapshot.templates(node).filter(move |(vmid, entry)| match self {
+            Self::Vmid(id) => vmid == id,
+            Self::Name(name) => entry.exact_name() == Some(name),
+            Self::Tag(tag) => entry.tags.contains(tag),
+        });
+        templates.map(|(vmid, _)| vmid)
+    }
 }
 
 impl fmt::Display for TemplateRef {

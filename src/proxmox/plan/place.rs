@@ -174,16 +174,7 @@ impl Context<'_> {
 
     /// The one template that is meant.
     fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Template<'_>, Unfound> {
-        let snapshot = self.snapshot();
-        let vmids: Vec<Vmid> = snapshot
-            .templates(node)
-            .filter(|(vmid, entry)| match wanted {
-                TemplateRef::Vmid(id) => vmid == id,
-                TemplateRef::Name(name) => entry.exact_name() == Some(name),
-                TemplateRef::Tag(tag) => entry.tags.contains(tag),
-            })
-            .map(|(vmid, _)| vmid)
-            .collect();
+        let vmids: Vec<Vmid> = wanted.found_on(self.snapshot(), node).collect();
         match vmids.as_slice() {
             [] => Err(Unfound::Missing(format!("no {wanted}"))),
             [vmid] => self.template(node, *vmid).ok_or(Unfound::Unread(*vmid)),
