@@ -272,7 +272,7 @@ pub struct NodeStatus {
     /// Memory in all, in GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_total: Option<String>,
-    /// CPUs.
+    /// Number of CPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<i64>,
     /// Load of all CPUs together, in percent.

@@ -6,22 +6,37 @@ use super::wire::Permissions;
 
 /// A right that the operator needs.
 struct Need {
-    /// Where: the path that covers everything of its kind.
-    path: &'static str,
+    /// Where: the path that covers everything of its kind, and the role that `docs/install.md` gives there.
+    at: (&'static str, &'static str),
     privileges: &'static [&'static str],
     /// Whether no machine can be made without it.
     required: bool,
-    /// Which major versions of Proxmox know it.
-    versions: std::ops::RangeInclusive<u32>,
+    /// For whom it is needed.
+    of: fn(&Use) -> bool,
 }
 
-const ANY: std::ops::RangeInclusive<u32> = 0..=u32::MAX;
+/// What the credentials are used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// Proxmox's major version, if it is known.
+    pub major: Option<u32>,
+    /// Machines may be put into pools.
+    pub pools: bool,
+    /// Machines may have network cards and addresses of their own.
+    pub networks: bool,
+}
+
+const SYSTEM: (&str, &str) = ("/", "CloudFasterSystem");
+const MACHINES: (&str, &str) = ("/vms", "CloudFasterMachines");
+const STORAGE: (&str, &str) = ("/storage", "CloudFasterStorage");
+const NETWORK: (&str, &str) = ("/sdn/zones", "CloudFasterNetwork");
+const POOLS: (&str, &str) = ("/pool", "CloudFasterPools");
 
 const NEEDS: &[Need] = &[
     // Tasks, nodes and quorum.
-    Need { path: "/", privileges: &["Sys.Audit"], required: true, versions: ANY },
+    Need { at: SYSTEM, privileges: &["Sys.Audit"], required: true, of: |_| true },
     Need {
-        path: "/vms",
+        at: MACHINES,
         privileges: &[
             "VM.Allocate",
             "VM.Audit",
@@ -31,35 +46,39 @@ const NEEDS: &[Need] = &[
             "VM.Config.Disk",
             "VM.Config.HWType",
             "VM.Config.Memory",
-            "VM.Config.Network",
             "VM.Config.Options",
             "VM.PowerMgmt",
         ],
         required: true,
-        versions: ANY,
+        of: |_| true,
+    },
+    Need { at: MACHINES, privileges: &["VM.Config.Network"], required: true, of: |used| used.networks },
+    Need { at: STORAGE, privileges: &["Datastore.AllocateSpace", "Datastore.Audit"], required: true, of: |_| true },
+    Need { at: NETWORK, privileges: &["SDN.Use"], required: true, of: |_| true },
+    Need { at: POOLS, privileges: &["Pool.Allocate", "Pool.Audit"], required: true, of: |used| used.pools },
+    // Volumes that a failed clone left.
+    Need { at: STORAGE, privileges: &["Datastore.Allocate"], required: false, of: |_| true },
+    // The addresses that guests report.
+    Need {
+        at: MACHINES,
+        privileges: &["VM.Monitor"],
+        required: false,
+        of: |used| used.major.is_some_and(|it| it <= 8),
     },
     Need {
-        path: "/storage",
-        privileges: &["Datastore.AllocateSpace", "Datastore.Audit"],
-        required: true,
-        versions: ANY,
+        at: MACHINES,
+        privileges: &["VM.GuestAgent.Audit"],
+        required: false,
+        of: |used| used.major.is_some_and(|it| it >= 9),
     },
-    Need { path: "/sdn", privileges: &["SDN.Use"], required: true, versions: ANY },
-    // Volumes that a failed clone left.
-    Need { path: "/storage", privileges: &["Datastore.Allocate"], required: false, versions: ANY },
-    // The addresses that guests report.
-    Need { path: "/vms", privileges: &["VM.Monitor"], required: false, versions: 0..=8 },
-    Need { path: "/vms", privileges: &["VM.GuestAgent.Audit"], required: false, versions: 9..=u32::MAX },
 ];
-
-/// Privileges for pools, if machines may be put into some.
-const POOLS: Need = Need { path: "/pool", privileges: &["Pool.Allocate", "Pool.Audit"], required: true, versions: ANY };
 
 /// What is missing on a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The path.
     pub path: &'static str,
+    role: &'static str,
     /// Privileges without which no machine can be made.
     pub required: Vec<&'static str>,
     /// Privileges without which something lesser cannot be done.
@@ -72,14 +91,12 @@ impl Missing {
     /// What root types on a node to give it: everything for that path, since an entry for it hides what the paths above
     /// hand down. A token with privilege separation has what both it and its user have.
     pub fn command(&self, who: &str) -> String {
-        let Self { path, all, required: _, wanted: _ } = self;
-        let role = format!("CloudFaster{}", path.replace('/', "-"));
-        let role = role.trim_end_matches('-');
-        let all = all.join(",");
+        let Self { path, role, all, required: _, wanted: _ } = self;
+        let all = all.join(" ");
         let user = who.split('!').next().unwrap_or(who);
         let token = if user == who { String::new() } else { format!(" --tokens '{who}'") };
         format!(
-            "pveum role add {role} --privs {all} || pveum role modify {role} --privs {all}; \
+            "pveum role add {role} --privs \"{all}\" || pveum role modify {role} --privs \"{all}\"; \
              pveum acl modify {path} --roles {role} --users '{user}'{token}"
         )
     }
@@ -92,19 +109,18 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What is missing of all that the operator needs, by `/access/permissions` of a Proxmox of this version (`9.2.11`).
+/// What is missing of all that the operator needs, by `/access/permissions`.
 ///
 /// A right on some part below a path counts: an administrator may give out parts alone, and which of them are used only
 /// the calls themselves show.
-pub fn missing(permissions: &Permissions, version: Option<&str>, pools: bool) -> Vec<Missing> {
-    let major: Option<u32> = version.and_then(|version| version.split('.').next()?.parse().ok());
+pub fn missing(permissions: &Permissions, used: &Use) -> Vec<Missing> {
     let mut paths: Vec<Missing> = Vec::new();
-    for Need { path, privileges, required, versions } in NEEDS.iter().chain(pools.then_some(&POOLS)) {
-        if !major.is_some_and(|major| versions.contains(&major)) && *versions != ANY {
+    for Need { at: (path, role), privileges, required, of } in NEEDS {
+        if !of(used) {
             continue;
         }
         let at = paths.iter().position(|known| known.path == *path).unwrap_or_else(|| {
-            paths.push(Missing { path, required: Vec::new(), wanted: Vec::new(), all: Vec::new() });
+            paths.push(Missing { path, role, required: Vec::new(), wanted: Vec::new(), all: Vec::new() });
             paths.len().saturating_sub(1)
         });
         let Some(entry) = paths.get_mut(at) else { continue };
@@ -116,19 +132,18 @@ pub fn missing(permissions: &Permissions, version: Option<&str>, pools: bool) ->
     paths
 }
 
-/// Whether a privilege is there: on a path above or on it and handed down, or somewhere below it.
+/// Whether a privilege is there: by the nearest path that says something of it, or somewhere below.
 fn has(permissions: &Permissions, path: &str, privilege: &str) -> bool {
-    let below = |other: &str| path == "/" || other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    permissions.iter().any(|(other, privileges)| {
-        let Some(handed_down) = privileges.get(privilege) else { return false };
-        match other.as_str() {
-            // What is read there is read of the whole cluster.
-            "/" => path == "/" || is_true(handed_down),
-            same if same == path => is_true(handed_down),
-            // The cluster's own list of tasks needs it on the root itself.
-            other => path != "/" && below(other),
-        }
-    })
+    let is_within = |inner: &str, outer: &str| {
+        outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let nearest = permissions.iter().filter(|(other, _)| is_within(path, other)).max_by_key(|(other, _)| other.len());
+    let here = nearest.and_then(|(other, privileges)| Some((other, privileges.get(privilege)?)));
+    // What is asked of the root itself need not be handed down from there.
+    let here = here.is_some_and(|(other, handed_down)| (path == "/" && other == "/") || is_true(handed_down));
+    // The cluster's own lists need it on the root itself.
+    let below = |other: &str| path != "/" && other != path && is_within(other, path);
+    here || permissions.iter().any(|(other, privileges)| below(other) && privileges.contains_key(privilege))
 }
 
 fn is_true(value: &serde_json::Value) -> bool {
@@ -146,12 +161,14 @@ mod tests {
 
     use super::*;
 
-    fn told(permissions: serde_json::Value, version: &str) -> Vec<String> {
+    const NINE: Use = Use { major: Some(9), pools: false, networks: false };
+
+    fn told(permissions: serde_json::Value, used: Use) -> Vec<String> {
         let permissions: Permissions = serde_json::from_value(permissions).unwrap();
-        missing(&permissions, Some(version), false).iter().map(Missing::to_string).collect()
+        missing(&permissions, &used).iter().map(Missing::to_string).collect()
     }
 
-    /// What the tests' operator role has, on a path and handed down or not.
+    /// All that is ever needed but some, on a path and handed down or not.
     fn operator(path: &str, handed_down: u8, without: &[&str]) -> serde_json::Value {
         let all = NEEDS.iter().flat_map(|need| need.privileges).filter(|privilege| !without.contains(*privilege));
         let privileges: serde_json::Map<String, serde_json::Value> =
@@ -161,30 +178,46 @@ mod tests {
 
     #[test]
     fn an_operators_role_on_the_root_lacks_nothing() {
-        assert_eq!(told(operator("/", 1, &[]), "9.2.11"), [""; 0]);
-        assert_eq!(told(operator("/", 1, &["VM.Monitor"]), "9.2.11"), [""; 0]);
-        assert_eq!(told(operator("/", 1, &["VM.GuestAgent.Audit"]), "8.4.1"), [""; 0]);
+        let all = Use { pools: true, networks: true, ..NINE };
+        assert_eq!(told(operator("/", 1, &[]), all), [""; 0]);
+        assert_eq!(told(operator("/", 1, &["VM.Monitor"]), NINE), [""; 0]);
+        assert_eq!(told(operator("/", 1, &["VM.GuestAgent.Audit"]), Use { major: Some(8), ..NINE }), [""; 0]);
     }
 
     #[test]
     fn what_is_missing_is_named_with_its_path() {
         let without = ["VM.Clone", "VM.PowerMgmt", "SDN.Use", "Datastore.Allocate", "VM.GuestAgent.Audit"];
         assert_eq!(
-            told(operator("/", 1, &without), "9.0"),
+            told(operator("/", 1, &without), NINE),
             [
                 "VM.Clone, VM.PowerMgmt, VM.GuestAgent.Audit on /vms",
                 "Datastore.Allocate on /storage",
-                "SDN.Use on /sdn",
+                "SDN.Use on /sdn/zones",
             ]
         );
-        assert_eq!(told(json!({}), "9.0").len(), 4);
+        assert_eq!(told(json!({}), NINE).len(), 4);
+    }
+
+    #[test]
+    fn what_only_some_use_is_needed_only_there() {
+        let without = ["Pool.Allocate", "VM.Config.Network"];
+        assert_eq!(told(operator("/", 1, &without), NINE), [""; 0]);
+        let all = Use { pools: true, networks: true, ..NINE };
+        assert_eq!(told(operator("/", 1, &without), all), ["VM.Config.Network on /vms", "Pool.Allocate on /pool"]);
     }
 
     #[test]
     fn a_right_that_is_not_handed_down_is_none_below() {
-        let told = told(operator("/", 0, &[]), "9.0");
+        let told = told(operator("/", 0, &[]), NINE);
         assert!(told.iter().all(|missing| !missing.contains("Sys.Audit")), "{told:?}");
         assert!(told.iter().any(|missing| missing.contains("VM.Audit")), "{told:?}");
+    }
+
+    #[test]
+    fn an_entry_for_a_path_hides_what_is_handed_down_to_it() {
+        let mut permissions = operator("/", 1, &[]);
+        permissions["/storage"] = json!({"Datastore.Audit": 1});
+        assert_eq!(told(permissions, NINE), ["Datastore.AllocateSpace, Datastore.Allocate on /storage"]);
     }
 
     #[test]
@@ -195,36 +228,29 @@ mod tests {
             "/storage/local-lvm": {"Datastore.Audit": 1, "Datastore.AllocateSpace": 1, "Datastore.Allocate": 1},
             "/sdn/zones/localnetwork": {"SDN.Use": 1},
         });
-        assert_eq!(told(permissions.clone(), "9.0"), [""; 0]);
+        assert_eq!(told(permissions.clone(), NINE), [""; 0]);
         let mut elsewhere = permissions;
-        elsewhere["/nodes/a"] = elsewhere["/"].take();
-        assert_eq!(told(elsewhere, "9.0"), ["Sys.Audit on /"]);
-    }
-
-    #[test]
-    fn pools_need_rights_only_where_they_are_used() {
-        let permissions: Permissions = serde_json::from_value(operator("/", 1, &[])).unwrap();
-        assert!(missing(&permissions, Some("9.0"), false).is_empty());
-        let told: Vec<_> = missing(&permissions, Some("9.0"), true).iter().map(Missing::to_string).collect();
-        assert_eq!(told, ["Pool.Allocate, Pool.Audit on /pool"]);
+        let root = elsewhere.as_object_mut().unwrap().remove("/").unwrap();
+        elsewhere["/nodes/a"] = root;
+        assert_eq!(told(elsewhere, NINE), ["Sys.Audit on /"]);
     }
 
     #[test]
     fn the_command_gives_all_that_the_path_needs_to_the_token_and_its_user() {
         let permissions: Permissions =
             serde_json::from_value(operator("/", 1, &["SDN.Use", "Datastore.Audit"])).unwrap();
-        let missing = missing(&permissions, Some("9.0"), false);
+        let missing = missing(&permissions, &NINE);
         let commands: Vec<_> = missing.iter().map(|missing| missing.command("op@pve!full")).collect();
-        let storage = "Datastore.AllocateSpace,Datastore.Audit,Datastore.Allocate";
+        let storage = "\"Datastore.AllocateSpace Datastore.Audit Datastore.Allocate\"";
         assert_eq!(
             commands,
             [
                 format!(
-                    "pveum role add CloudFaster-storage --privs {storage} || pveum role modify CloudFaster-storage --privs \
-                     {storage}; pveum acl modify /storage --roles CloudFaster-storage --users 'op@pve' --tokens 'op@pve!full'"
+                    "pveum role add CloudFasterStorage --privs {storage} || pveum role modify CloudFasterStorage --privs \
+                     {storage}; pveum acl modify /storage --roles CloudFasterStorage --users 'op@pve' --tokens 'op@pve!full'"
                 ),
-                "pveum role add CloudFaster-sdn --privs SDN.Use || pveum role modify CloudFaster-sdn --privs SDN.Use; \
-                 pveum acl modify /sdn --roles CloudFaster-sdn --users 'op@pve' --tokens 'op@pve!full'"
+                "pveum role add CloudFasterNetwork --privs \"SDN.Use\" || pveum role modify CloudFasterNetwork --privs \
+                 \"SDN.Use\"; pveum acl modify /sdn/zones --roles CloudFasterNetwork --users 'op@pve' --tokens 'op@pve!full'"
                     .to_owned(),
             ]
         );

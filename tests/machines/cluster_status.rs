@@ -130,15 +130,15 @@ async fn missing_rights_are_named_with_the_command_that_gives_them() {
     let told = condition(&lab, "RightsSufficient").unwrap();
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "RightsMissing"));
     for part in [
-        "cloudfaster@pve!operator lacks VM.Clone on /vms; SDN.Use on /sdn",
-        "pveum role add CloudFaster-sdn --privs SDN.Use",
-        "pveum acl modify /vms --roles CloudFaster-vms --users 'cloudfaster@pve' --tokens 'cloudfaster@pve!operator'",
+        "cloudfaster@pve!operator lacks VM.Clone on /vms; SDN.Use on /sdn/zones",
+        "pveum role add CloudFasterNetwork --privs \"SDN.Use\"",
+        "pveum acl modify /vms --roles CloudFasterMachines --users 'cloudfaster@pve' --tokens 'cloudfaster@pve!operator'",
     ] {
         assert!(told.message.contains(part), "{part:?} is not in {:?}", told.message);
     }
     let (word, message) = reason(&status(&lab).conditions);
     assert_eq!(
-        (word.as_str(), message.contains("VM.Clone on /vms; SDN.Use on /sdn")),
+        (word.as_str(), message.contains("VM.Clone on /vms; SDN.Use on /sdn/zones")),
         ("RightsMissing", true),
         "{message}"
     );

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::proxmox_cluster::ProxmoxClusterSpec,
+    api::{proxmox_cluster::ProxmoxClusterSpec, tenant::Allow},
     controller::fleet::{Fleet, Rights},
-    proxmox::rights::{self, Missing},
+    proxmox::rights::{self, Missing, Use},
 };
 
 /// How long an answer holds that nothing is missing; a call that is refused has it asked again at once.
@@ -22,7 +22,10 @@ pub async fn missing(fleet: &Fleet, spec: &ProxmoxClusterSpec) -> Vec<Missing> {
             return missing.clone();
         }
     }
-    let pools = spec.tenants.iter().filter_map(|tenant| tenant.allow.as_ref()).any(|allow| !allow.pools.is_empty());
+    let any = |opened: fn(&Allow) -> bool| spec.tenants.iter().filter_map(|tenant| tenant.allow.as_ref()).any(opened);
+    let pools = any(|allow| !allow.pools.is_empty());
+    let networks =
+        any(|allow| !allow.networks.is_empty() || !allow.mac_prefixes.is_empty() || !allow.addresses.is_empty());
     let snapshot = fleet.inventory.snapshot();
     // Which rights there are depends on the version.
     if snapshot.sites().any(|(_, site)| !site.was_asked()) {
@@ -35,7 +38,8 @@ pub async fn missing(fleet: &Fleet, spec: &ProxmoxClusterSpec) -> Vec<Missing> {
             continue;
         }
         let Ok(permissions) = client.permissions().await else { continue };
-        for found in rights::missing(&permissions, site.version.as_deref(), pools) {
+        let major = site.version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
+        for found in rights::missing(&permissions, &Use { major, pools, networks }) {
             if !all.contains(&found) {
                 all.push(found);
             }
