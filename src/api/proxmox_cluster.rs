@@ -73,6 +73,9 @@ pub struct ProxmoxClusterSpec {
     /// What is kept free on each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve: Option<Reserve>,
+    /// How many clones may run at a time. Machines wait for their turn.
+    #[serde(default)]
+    pub clones: CloneLimits,
     /// Who may make machines here, and what they may ask for. Nobody, if the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -86,6 +89,34 @@ pub struct ProxmoxClusterSpec {
 
 fn default_fallback_range() -> VmidRange {
     VmidRange { from: 9000, to: 9999 }
+}
+
+/// How many clones may run at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloneLimits {
+    /// Clones on a node, of all its templates.
+    #[serde(default = "default_clones_per_node")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_node: i64,
+    /// Clones of one template of a node. With more than two, those on LVM and ZFS run into each other's storage locks.
+    #[serde(default = "default_clones_per_template")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_template: i64,
+}
+
+impl Default for CloneLimits {
+    fn default() -> Self {
+        Self { per_node: default_clones_per_node(), per_template: default_clones_per_template() }
+    }
+}
+
+fn default_clones_per_node() -> i64 {
+    4
+}
+
+fn default_clones_per_template() -> i64 {
+    2
 }
 
 /// Where the credentials for Proxmox are.
@@ -301,6 +332,9 @@ pub struct FoundTemplate {
     pub os: String,
     /// VMID of the template.
     pub vmid: i64,
+    /// The node that has it on a shared storage, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// What was observed of a storage, as its node sees it.

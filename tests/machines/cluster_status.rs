@@ -64,7 +64,7 @@ async fn nodes_templates_and_what_is_free_are_told() {
     assert_eq!(told.templates, [os("BSD", 0), os("DEBIAN12", 3), os("FEDORA", 1)]);
     assert_eq!(condition(&lab, "TemplatesFound").unwrap().message, "no node has the template for BSD");
     assert_eq!((told.version.as_deref(), told.nodes_ready.as_deref()), (Some("9.2.11"), Some("3/3")));
-    let found = |os: &str, vmid| FoundTemplate { os: os.to_owned(), vmid };
+    let found = |os: &str, vmid| FoundTemplate { os: os.to_owned(), vmid, node: None };
     let second = node(&lab, "pve2");
     assert_eq!(second.templates, [found("DEBIAN12", 9002), found("FEDORA", 9050)]);
     assert_eq!((second.online, second.version.as_deref(), second.cpus), (true, Some("9.2.11"), Some(12)));

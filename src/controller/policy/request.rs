@@ -69,8 +69,18 @@ pub struct Nic<'a> {
 impl<'a> From<&'a ProxmoxVM> for Request<'a> {
     fn from(vm: &'a ProxmoxVM) -> Self {
         // Without `..`, so that every new field is thought of.
-        let ProxmoxVMSpec { cluster_ref: _, os: _, template, cores, memory, disk, cloud_init: _ } = &vm.spec;
-        let proxmox_vm::Disk { size } = disk;
+        let ProxmoxVMSpec {
+            cluster_ref: _,
+            os: _,
+            template,
+            cores,
+            memory,
+            disk,
+            clone: _,
+            placement: _,
+            cloud_init: _,
+        } = &vm.spec;
+        let proxmox_vm::Disk { size, storage } = disk;
         Self {
             template: template.as_ref().and_then(|proxmox_vm::TemplateRef { vmid, name, node: _ }| {
                 vmid.map(Template::Vmid).or(name.as_deref().map(Template::Name))
@@ -78,7 +88,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             adopts: None,
             cores: *cores,
             memory: *memory,
-            disks: vec![Disk { field: "spec.disk".to_owned(), size: *size, storage: None }],
+            disks: vec![Disk { field: "spec.disk".to_owned(), size: *size, storage: storage.as_deref() }],
             nics: Vec::new(),
             addresses: Vec::new(),
             pool: None,

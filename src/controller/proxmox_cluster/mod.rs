@@ -285,6 +285,9 @@ fn wake_concerned(shared: &Shared, cluster: &str, snapshot: &crate::proxmox::inv
     for object in concerned {
         shared.machines.wake(object);
     }
+    if tasks.iter().any(|task| task.kind() == "qmclone") {
+        wake(&shared.machines, shared.ledger.next_turns(cluster));
+    }
     for object in shared.ledger.awaiting(cluster, |upid| tasks.iter().any(|task| task.as_str() == upid)) {
         shared.machines.wake(object);
     }

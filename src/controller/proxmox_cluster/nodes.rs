@@ -73,10 +73,13 @@ fn status(
         _ => Some(to_second(now)),
     };
     let found = templates.into_iter().flatten().filter_map(|(os, wanted)| {
-        let mut found = wanted.found_on(snapshot, &node.name);
         // Which of several is meant, nobody can say.
-        match (found.next(), found.next()) {
-            (Some(vmid), None) => Some(FoundTemplate { os: os.clone(), vmid: i64::from(vmid) }),
+        match wanted.candidates(snapshot, &node.name).as_slice() {
+            [(source, vmid)] => Some(FoundTemplate {
+                os: os.clone(),
+                vmid: i64::from(*vmid),
+                node: (*source != node.name).then(|| (*source).to_owned()),
+            }),
             _ => None,
         }
     });

@@ -34,7 +34,10 @@ pub fn fleet_of(spec: &ProxmoxClusterSpec) -> Result<Fleet, String> {
     }
     let fallback = (number(spec.fallback_vmid_range.from)?, number(spec.fallback_vmid_range.to)?);
     let reserve = spec.reserve.clone().unwrap_or_default();
+    let count = |number: i64| usize::try_from(number).unwrap_or(1);
     Ok(Fleet {
+        clones_per_node: count(spec.clones.per_node),
+        clones_per_template: count(spec.clones.per_template),
         nodes,
         ranges,
         fallback,

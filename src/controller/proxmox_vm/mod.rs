@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     Shared, describe, finalizer,
-    ledger::{Entry, Outdated},
+    ledger::{CloneState, Entry, Outdated},
     policy,
     run::{Kind, Next, Reconciler},
     status,
@@ -38,7 +38,8 @@ use crate::{
     api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     proxmox::{
         outcome,
-        plan::{self, Action, Claim, Desired, Intent, Observed, Recorded, Stage, Step},
+        plan::{self, Action, Claim, Cloning, Desired, Intent, Observed, QUEUED, Recorded, Stage, Step, TaskAction},
+        wire::Vmid,
     },
 };
 
@@ -96,21 +97,33 @@ fn recorded(vm: &ProxmoxVM) -> Recorded {
 
 /// What an object holds.
 fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
-    let machine = recorded.intent.as_ref().map(|intent| Claim {
-        place: intent.place.clone(),
-        memory: vm.spec.memory.bytes().unsigned_abs(),
-        // A machine that runs has its disk, and the storage's own figure counts it.
-        disk: match intent.stage {
-            Stage::Creating => vm.spec.disk.size.bytes().unsigned_abs(),
-            Stage::Starting | Stage::Established | Stage::Abandoning => 0,
-        },
-        addresses: policy::addresses(&policy::Request::from(vm)),
+    let machine = recorded.intent.as_ref().map(|intent| {
+        // Of a machine that runs the node's own figures tell.
+        let (in_flight, unbooted) = match intent.stage {
+            Stage::Creating => (true, true),
+            Stage::Starting => (false, true),
+            Stage::Established | Stage::Abandoning => (false, false),
+        };
+        Claim {
+            place: intent.place.clone(),
+            memory: vm.spec.memory.bytes().unsigned_abs(),
+            disk: if in_flight { vm.spec.disk.size.bytes().unsigned_abs() } else { 0 },
+            storage: intent.storage.clone(),
+            cores: if unbooted { u32::try_from(vm.spec.cores).unwrap_or_default() } else { 0 },
+            group: vm.spec.placement.as_ref().and_then(|placement| placement.group.clone()),
+            addresses: policy::addresses(&policy::Request::from(vm)),
+        }
+    });
+    let cloning = recorded.task.as_ref().filter(|task| task.action == TaskAction::Clone).and_then(|task| {
+        let template = recorded.intent.as_ref()?.template?;
+        Some(Cloning { node: task.node.clone(), template, upid: Some(task.upid.to_string()) })
     });
     Entry {
         cluster: vm.spec.cluster_ref.name.clone(),
         object: ObjectRef::from_obj(vm),
         machine,
         task: recorded.task.as_ref().map(|task| task.upid.to_string()),
+        clone: cloning.map(CloneState::Begun),
         others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
     }
 }
@@ -120,6 +133,7 @@ impl Reconciler for MachineReconciler {
     type Error = Error;
 
     async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
+        self.shared.ledger.settle(&vm.uid().unwrap_or_default());
         // Whoever waits for its cluster is woken by it, too.
         self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm)));
         let done = match resolve::resolve(&self.shared, vm).await? {
@@ -199,6 +213,7 @@ impl MachineReconciler {
 
     /// Takes a step; when to come back, if nothing more can be done now.
     async fn take(&self, walk: &mut Walk, step: Step, version: u64) -> Result<Option<Next>, Error> {
+        self.queue(walk, &step);
         Ok(match step {
             Step::Look(look) => {
                 let fleet = walk.world.fleet.clone();
@@ -210,7 +225,7 @@ impl MachineReconciler {
                 self.record(walk, &step, recorded, version).await?;
                 None
             }
-            Step::Act(ref action) => self.perform(walk, &step, action).await?,
+            Step::Act(ref action) => self.perform(walk, &step, action, version).await?,
             Step::Retry(ref recorded, _) => {
                 let recorded = (**recorded).clone();
                 self.record(walk, &step, recorded, version).await?;
@@ -247,15 +262,64 @@ impl MachineReconciler {
         let moved_on = recorded.intent != walk.world.recorded.intent || recorded.task != walk.world.recorded.task;
         walk.world.recorded = recorded;
         self.report(walk, step, None).await?;
-        self.shared.ledger.note(&uid, entry(&walk.vm, &walk.world.recorded));
+        self.note(walk);
         if moved_on {
             walk.sightings = Sightings::default();
         }
         Ok(())
     }
 
+    /// Notes what the object holds, and wakes those whose turn has come by it.
+    fn note(&self, walk: &Walk) {
+        let World { owner, recorded, fleet, .. } = &walk.world;
+        if self.shared.ledger.note(&owner.uid, entry(&walk.vm, recorded)) {
+            for object in self.shared.ledger.next_turns(&fleet.name) {
+                self.shared.machines.wake(object);
+            }
+        }
+    }
+
+    /// Notes whether the object waits to be cloned.
+    fn queue(&self, walk: &Walk, step: &Step) {
+        let World { owner, recorded, .. } = &walk.world;
+        match step {
+            Step::Wait(reason) if reason.word == QUEUED => {
+                let turn = recorded.intent.as_ref().and_then(|intent| intent.turn(owner));
+                self.shared.ledger.wait(&owner.uid, turn);
+            }
+            Step::Look(_) | Step::Record(_) | Step::Act(_) => {}
+            Step::Retry(..) | Step::Wait(_) | Step::Rest { .. } | Step::Stall(_) | Step::Release => {
+                self.shared.ledger.wait(&owner.uid, None);
+            }
+        }
+    }
+
+    /// Takes a place among the clones that run, unless somebody else did something since `version`.
+    fn begin_clone(&self, walk: &Walk, source: &str, template: Vmid, version: u64) -> Result<(), Outdated> {
+        let cloning = Cloning { node: source.to_owned(), template, upid: None };
+        let entry = Entry { clone: Some(CloneState::Begun(cloning)), ..entry(&walk.vm, &walk.world.recorded) };
+        self.shared.ledger.claim(&walk.world.owner.uid, entry, version)
+    }
+
     /// Makes the change, and writes down the task that it started.
-    async fn perform(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
+    async fn perform(
+        &self,
+        walk: &mut Walk,
+        step: &Step,
+        action: &Action,
+        version: u64,
+    ) -> Result<Option<Next>, Error> {
+        if let Action::Clone { source, template, .. } = action
+            && let Err(Outdated) = self.begin_clone(walk, source, *template, version)
+        {
+            return Ok(None);
+        }
+        let done = self.make(walk, step, action).await;
+        self.note(walk);
+        done
+    }
+
+    async fn make(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
         self.fence(walk, step).await?;
         let fleet = walk.world.fleet.clone();
         fleet.inventory.hurry();
@@ -267,7 +331,6 @@ impl MachineReconciler {
                 fleet.inventory.hurry();
                 walk.world.recorded.task = Some(task);
                 self.report(walk, step, None).await?;
-                self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
                 Ok(Some(Next::Underway(TASK_RUNNING)))
             }
             Ok(None) => {
@@ -321,6 +384,7 @@ impl MachineReconciler {
         let recorded = convert::recorded(&vm.status.clone().unwrap_or_default());
         let lost = recorded.is_err() || resolve::is_lost(vm, finalizer::is_held(vm));
         let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
+        self.shared.ledger.wait(&vm.uid().unwrap_or_default(), None);
         let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))

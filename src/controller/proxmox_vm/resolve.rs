@@ -10,7 +10,7 @@ use crate::{
         ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
         proxmox_cluster::ProxmoxClusterSpec,
-        proxmox_vm::{self, CloudInit, ProxmoxVMSpec},
+        proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec},
     },
     controller::{
         Shared, finalizer,
@@ -184,7 +184,7 @@ async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) ->
 
 /// The machine that the spec asks for, Secrets included.
 async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
-    let ProxmoxVMSpec { cluster_ref: _, os, template, cores, memory, disk, cloud_init } = &vm.spec;
+    let ProxmoxVMSpec { cluster_ref: _, os, template, cores, memory, disk, clone, placement, cloud_init } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
         None => None,
@@ -195,6 +195,9 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         cores: u32::try_from(*cores).map_err(|_| stall("InvalidSpec", "spec.cores: must be at least 1"))?,
         memory_mib: memory.mebibytes().unsigned_abs(),
         disk_bytes: disk.size.bytes().unsigned_abs(),
+        storage: disk.storage.clone(),
+        linked: *clone == CloneKind::Linked,
+        placement: placement.as_ref().map(convert::placement).unwrap_or_default(),
         cloud_init,
     })
 }

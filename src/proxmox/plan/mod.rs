@@ -12,8 +12,10 @@ mod desired;
 mod keep;
 mod observed;
 mod place;
+mod queue;
 mod recorded;
 mod remove;
+mod room;
 mod sites;
 mod step;
 mod tasks;
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 pub use config::TAG;
 pub use desired::*;
 pub use observed::*;
+pub use queue::QUEUED;
 pub use recorded::*;
 pub use step::*;
 pub use tasks::failed_action;
@@ -46,7 +49,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
         Desired::Running { machine, fleet, terms } => match &recorded.intent {
             None => context.new_on_terms(terms).unwrap_or_else(|| context.choose_place(machine, fleet)),
             Some(intent) => match intent.stage {
-                Stage::Creating => context.create(machine, intent),
+                Stage::Creating => context.create(machine, fleet, intent),
                 Stage::Starting | Stage::Established => context.keep(machine, intent),
                 Stage::Abandoning => context.remove_attempt(intent, Removal::FailedAttempt),
             },

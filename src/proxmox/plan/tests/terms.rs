@@ -8,17 +8,12 @@ use crate::proxmox::{
 
 const MAC: &str = "BC:24:11:00:00:01";
 
-fn terms(scene: &mut Scene) -> &mut Terms {
-    let Desired::Running { terms, .. } = &mut scene.desired else { panic!("nothing is desired") };
-    terms
-}
-
 fn refuse(scene: &mut Scene) {
-    terms(scene).refusal = Some(Reason::new("NotAllowed", "spec.cores: at most 1"));
+    scene.terms().refusal = Some(Reason::new("NotAllowed", "spec.cores: at most 1"));
 }
 
 fn asks_for_mac(scene: &mut Scene) {
-    terms(scene).addresses = Addresses { macs: [MAC.to_owned()].into(), ..Addresses::default() };
+    scene.terms().addresses = Addresses { macs: [MAC.to_owned()].into(), ..Addresses::default() };
 }
 
 /// A machine as the spec says, with a network card.
@@ -60,7 +55,7 @@ fn what_is_refused_can_be_deleted() {
 fn a_namespace_has_no_more_machines_than_it_may() {
     let with = |most: usize, has: usize| {
         Scene::new().with(|scene| {
-            terms(scene).most_machines = Some(most);
+            scene.terms().most_machines = Some(most);
             scene.others.of_namespace = has;
         })
     };
@@ -68,7 +63,7 @@ fn a_namespace_has_no_more_machines_than_it_may() {
     assert_eq!(with(2, 2).outcome(), "stall TooManyMachines");
     assert_eq!(with(0, 0).outcome(), "stall TooManyMachines");
     // It has its place already.
-    let made = running(600, &[("cores", "1")]).with(|scene| terms(scene).most_machines = Some(0));
+    let made = running(600, &[("cores", "1")]).with(|scene| scene.terms().most_machines = Some(0));
     assert_eq!(made.outcome(), "configure a/600 cores");
 }
 
@@ -83,7 +78,7 @@ fn an_address_that_another_machine_has_is_refused() {
     assert_eq!(scene.clone().outcome(), "clone 9000 to a/600");
     assert_eq!(scene.with(asks_for_mac).outcome(), "stall AddressTaken");
     let ip = theirs(("ipconfig0", "ip=10.0.0.7/24,gw=10.0.0.1")).with(|scene| {
-        terms(scene).addresses.ips.extend(["10.0.0.7".parse::<std::net::IpAddr>().unwrap()]);
+        scene.terms().addresses.ips.extend(["10.0.0.7".parse::<std::net::IpAddr>().unwrap()]);
     });
     assert_eq!(ip.outcome(), "stall AddressTaken");
     // What the machine has itself is no reason.
@@ -100,7 +95,7 @@ fn an_address_that_another_object_asks_for_just_now_is_refused() {
     let scene = Scene::new().with(|scene| {
         asks_for_mac(scene);
         let addresses = Addresses { macs: [MAC.to_owned()].into(), ..Addresses::default() };
-        scene.others.machines.push(Claim { place: place("b", 601), memory: 0, disk: 0, addresses });
+        scene.others.machines.push(Claim { addresses, ..claim("b", 601, 0, 0) });
     });
     assert_eq!(scene.outcome(), "stall AddressTaken");
 }
