@@ -137,6 +137,11 @@ async fn invalid_objects_are_refused_with_a_cause_for_each_field() {
                     "message": "Unsupported value: \"On\": supported values: \"Running\", \"Stopped\", \"Paused\"",
                     "field": "spec.power",
                 },
+                {
+                    "reason": "FieldValueInvalid",
+                    "message": "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+                    "field": "<nil>",
+                },
             ],
         })
     );

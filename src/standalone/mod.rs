@@ -9,6 +9,7 @@ mod certificates;
 mod command;
 mod discovery;
 mod fields;
+mod garbage;
 mod handlers;
 mod housekeeping;
 mod json;

@@ -16,6 +16,8 @@ use super::plane::Plane;
 use super::registry::Kind;
 use super::status::ApiError;
 
+/// The Kubernetes version whose API is served.
+const VERSION: &str = "v1.37.0";
 const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 const METADATA: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
@@ -46,7 +48,7 @@ pub async fn document(State(plane): State<Arc<Plane>>, Path(path): Path<String>)
     let kinds: Vec<&Arc<Kind>> = kinds.values().collect();
     Ok(Json(json!({
         "openapi": "3.0.0",
-        "info": { "title": "Kubernetes", "version": "v1.33.0" },
+        "info": { "title": "Kubernetes", "version": VERSION },
         "paths": paths(&kinds),
         "components": { "schemas": describe(&kinds, "components/schemas") },
     })))
@@ -58,7 +60,7 @@ const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v
 
 /// An OpenAPI v2 document in protobuf that says its format and a title (fields 1 and 2 of a
 /// document, and 1 and 2 of an info): kubectl before 1.29 gives up without one, but then reads version 3.
-const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.33.0";
+const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.0";
 
 /// The older document: with schemas in JSON, and without them in protobuf.
 pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -78,7 +80,7 @@ pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<R
     let kinds: Vec<&Arc<Kind>> = plane.registry.versions().flat_map(|(_, _, kinds)| kinds).collect();
     Ok(Json(json!({
         "swagger": "2.0",
-        "info": { "title": "Kubernetes", "version": "v1.33.0" },
+        "info": { "title": "Kubernetes", "version": VERSION },
         "paths": {},
         "definitions": describe(&kinds, "definitions"),
     }))

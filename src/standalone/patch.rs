@@ -34,11 +34,11 @@ impl Patch {
 
     /// # Errors
     /// The patch does not fit the object: a test in it fails, or what it changes is not there.
-    pub fn apply(&self, kind: &Kind, name: &str, object: &mut Value) -> Result<(), ApiError> {
+    pub fn apply(&self, object: &mut Value) -> Result<(), ApiError> {
         match self {
             Self::Merge(patch) => json_patch::merge(object, patch),
             Self::Json(patch) => {
-                json_patch::patch(object, patch).map_err(|error| ApiError::patch_failed(kind, name, &error))?
+                json_patch::patch(object, patch).map_err(|_| ApiError::patch_failed())?;
             }
             Self::Strategic(patch) => {
                 strategic::merge(object, patch).map_err(|error| ApiError::bad_request(error.to_string()))?

@@ -110,6 +110,21 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
     }
 
+    /// A precondition of the request does not hold: `field` of the object should be `wanted`, and is `found`.
+    pub fn precondition(kind: &Kind, name: &str, field: &str, wanted: &str, found: &str) -> Self {
+        let what = if field == "UID" { "deleted and then recreated" } else { "modified" };
+        let detail = format!(
+            "the {field} in the precondition ({wanted}) does not match the {field} in record ({found}). The object might have been {what}"
+        );
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {detail}", qualified(&kind.group, &kind.kind));
+        let mut error = Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name);
+        if let Some(details) = &mut error.details {
+            set(details, "kind", kind.kind.clone());
+        }
+        error
+    }
+
     /// The optimistic lock failed.
     pub fn modified(kind: &Kind, name: &str) -> Self {
         Self::conflict(
@@ -128,7 +143,7 @@ impl ApiError {
         let mut error = Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "Timeout",
-            format!("Too large resource version: {asked}, current: {current}"),
+            format!("Timeout: Too large resource version: {asked}, current: {current}"),
         );
         error.details = Some(Box::new(json!({
             "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
@@ -192,18 +207,21 @@ impl ApiError {
         error
     }
 
-    /// A JSON patch that does not fit the object.
-    pub fn patch_failed(kind: &Kind, name: &str, cause: &dyn fmt::Display) -> Self {
-        let mut error = Self::new(
+    /// A JSON patch does not fit the object. Kubernetes does not say why.
+    pub fn patch_failed() -> Self {
+        Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Invalid",
-            format!("the server rejected our request due to an error in our request: {cause}"),
+            "the server rejected our request due to an error in our request",
         )
-        .about(kind, name);
-        if let Some(details) = &mut error.details {
-            set(details, "causes", json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]));
-        }
-        error
+    }
+
+    /// A patch leaves an object that cannot be read strictly.
+    pub fn strict_patch(object: &Value, detail: &str) -> Self {
+        let mut sorted = object.clone();
+        sorted.sort_all_objects();
+        let error = FieldError::invalid("patch", &sorted.to_string().into(), detail);
+        Self::invalid_of("", "", "", &[error])
     }
 
     /// The object does not fit its kind's rules. `errors` must not be empty.
@@ -216,8 +234,13 @@ impl ApiError {
         Self::invalid_of("meta.k8s.io", options, "", errors)
     }
 
+    /// As [`Self::invalid`], for what Kubernetes names by its resource there.
+    pub fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_of(&kind.group, &kind.plural, name, errors)
+    }
+
     fn invalid_of(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
-        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let qualified = qualified(group, kind);
         let mut texts: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {
             let text = error.to_string();
@@ -271,6 +294,10 @@ impl ApiError {
         }
         status
     }
+}
+
+fn qualified(group: &str, kind: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }
 
 impl IntoResponse for ApiError {
@@ -352,6 +379,21 @@ impl FieldError {
 
     pub fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(field, Problem::Forbidden(detail.into()))
+    }
+
+    /// A value that is none of those that are known.
+    pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
+        let supported = supported.iter().map(|&text| text.to_owned()).collect();
+        Self::new(field, Problem::NotSupported { value: shown(value), supported })
+    }
+
+    /// As the subresource `part` tells it, whose values have no other paths than those within it.
+    pub fn seen_from(&mut self, part: &str) {
+        if let Problem::Invalid { detail, .. } | Problem::TypeInvalid { detail, .. } = &mut self.problem
+            && let Some(rest) = detail.strip_prefix(&format!("{part}."))
+        {
+            *detail = rest.to_owned();
+        }
     }
 
     /// The text without the path.

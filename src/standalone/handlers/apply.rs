@@ -37,7 +37,7 @@ pub async fn apply(
     let application = Application {
         manager: manager::of_applier(query)?,
         force: query.flag("force"),
-        dry_run: query.dry_run()?,
+        dry_run: query.dry_run("PatchOptions")?,
         config: read(target, body)?,
     };
     let key = target.key(name);

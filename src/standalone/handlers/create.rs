@@ -29,8 +29,8 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, request.headers(), query)?;
-    let dry_run = query.dry_run()?;
-    let validation = FieldValidation::of(query)?;
+    let dry_run = query.dry_run("CreateOptions")?;
+    let validation = FieldValidation::of("CreateOptions", query)?;
     let manager = manager::of("CreateOptions", query, request.headers())?;
     let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
@@ -68,7 +68,8 @@ pub fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), Ap
     }
     builtin::admit(kind_as_stored(plane, kind), object)?;
     let mut errors = meta::check_new(kind, object);
-    errors.extend(check_kind(kind, object, None));
+    let more = check_kind(kind, object, None, &errors);
+    errors.extend(more);
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, meta::text(object, "name"), &errors)) }
 }
 
@@ -77,12 +78,13 @@ pub fn kind_as_stored<'a>(plane: &'a Plane, kind: &'a Kind) -> &'a Kind {
     plane.registry.stored(&kind.shelf).map_or(kind, |kind| kind)
 }
 
-/// Fills in the kind's defaults and checks the object; `old` is what it replaces.
-pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Vec<FieldError> {
+/// Fills in the kind's defaults and checks the object; `old` is what it replaces, and `known` what was
+/// found wrong with its metadata.
+pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>, known: &[FieldError]) -> Vec<FieldError> {
     match kind.origin {
         Origin::Custom => {
             kind.schema.fill_defaults(object);
-            kind.schema.validate(object, old)
+            kind.schema.validate(object, old, known)
         }
         Origin::Secret | Origin::ConfigMap => {
             let mut errors = builtin::secrets::check_keys(object);

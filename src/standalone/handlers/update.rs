@@ -41,8 +41,8 @@ pub async fn put(
 ) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, request.headers(), query)?;
-    let dry_run = query.dry_run()?;
-    let validation = FieldValidation::of(query)?;
+    let dry_run = query.dry_run("UpdateOptions")?;
+    let validation = FieldValidation::of("UpdateOptions", query)?;
     let manager = manager::of("UpdateOptions", query, request.headers())?;
     let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
@@ -50,7 +50,13 @@ pub async fn put(
     let warnings = validation.prune_whole(kind, &mut object)?;
     if kind.is_custom() && meta::text(&object, "resourceVersion").is_empty() {
         let error = FieldError::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
-        return Err(ApiError::invalid(kind, name, &[error]));
+        return Err(ApiError::invalid_resource(kind, name, &[error]));
+    }
+    if let Some(current) = plane.store.get(&target.key(name)) {
+        let (wanted, found) = (meta::text(&object, "uid"), meta::text(&current.value, "uid"));
+        if !wanted.is_empty() && wanted != found {
+            return Err(ApiError::precondition(kind, name, "UID", wanted, found));
+        }
     }
     let object = to_stored(kind, object);
     let change = |_: &Value| Ok(Change::Written { object: object.clone(), manager: manager.clone() });
@@ -68,8 +74,8 @@ pub async fn patch(
 ) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, request.headers(), query)?;
-    let dry_run = query.dry_run()?;
-    let validation = FieldValidation::of(query)?;
+    let dry_run = query.dry_run("PatchOptions")?;
+    let validation = FieldValidation::of("PatchOptions", query)?;
     let media_type = body::media_type(request.headers()).to_owned();
     if media_type == apply::MEDIA_TYPE {
         let body = body::read(request.into_body()).await?;
@@ -85,9 +91,10 @@ pub async fn patch(
     let mut warnings = Vec::new();
     let change = |current: &Value| {
         let mut object = from_stored(kind, current.clone());
-        patch.apply(kind, name, &mut object)?;
+        patch.apply(&mut object)?;
         body::check_type(kind, &object)?;
-        warnings = validation.prune(kind, &mut object)?;
+        check_name(&object, name)?;
+        warnings = validation.prune_patched(kind, &mut object)?;
         Ok(Change::Written { object: to_stored(kind, object), manager: manager.clone() })
     };
     let _turn = plane.turn(&target.key(name)).await;
@@ -191,10 +198,15 @@ fn admit(plane: &Plane, target: &Target, name: &str, mut next: Value, current: &
         // Its finalizer is the control plane's own.
         json::put(&mut next, "spec", old.get("spec").cloned());
     }
+    let mut errors = meta::check_kept(&next, old);
     meta::keep_system_fields(&mut next, old)?;
-    let mut errors = meta::check_update(&next, old);
+    errors.extend(meta::check_update(&next, old));
     builtin::admit(kind_as_stored(plane, kind), &mut next)?;
-    errors.extend(check_kind(kind, &mut next, Some(old)));
+    let more = check_kind(kind, &mut next, Some(old), &errors);
+    errors.extend(more);
+    if target.is_status() {
+        errors.iter_mut().for_each(|error| error.seen_from("status"));
+    }
     if !errors.is_empty() {
         return Err(ApiError::invalid(kind, name, &errors));
     }
@@ -203,15 +215,6 @@ fn admit(plane: &Plane, target: &Target, name: &str, mut next: Value, current: &
 }
 
 fn check_preconditions(kind: &Kind, name: &str, next: &Value, current: &Record) -> Result<(), ApiError> {
-    let uid = meta::text(next, "uid");
-    let current_uid = meta::text(&current.value, "uid");
-    if !uid.is_empty() && uid != current_uid {
-        return Err(ApiError::conflict(
-            kind,
-            name,
-            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}"),
-        ));
-    }
     let revision = meta::text(next, "resourceVersion");
     if !revision.is_empty() && revision != current.revision.to_string() {
         return Err(ApiError::modified(kind, name));

@@ -198,10 +198,15 @@ impl Schema {
         self.properties.get(name).or(self.additional.as_deref())
     }
 
-    /// Fills in what is missing and has a default. A null where none is allowed counts as missing.
+    /// Fills in what is missing and has a default. A null where none is allowed counts as missing, and
+    /// goes.
     pub fn fill_defaults(&self, value: &mut Value) {
         match value {
             Value::Object(object) => {
+                object.retain(|name, value| {
+                    !value.is_null()
+                        || self.property(name).is_none_or(|schema| schema.nullable || schema.kind.is_none())
+                });
                 for (name, schema) in &self.properties {
                     let Some(default) = &schema.default else {
                         continue;

@@ -6,7 +6,7 @@ use super::Schema;
 
 fn errors(schema: &Value, new: &Value, old: Option<&Value>) -> Vec<String> {
     let schema = Schema::compile(schema).unwrap();
-    schema.validate(new, old).iter().map(ToString::to_string).collect()
+    schema.validate(new, old, &[]).iter().map(ToString::to_string).collect()
 }
 
 /// An object with one property `x`, of which `property` says more.

@@ -10,11 +10,12 @@ use super::{ListKind, Schema, Type};
 use crate::standalone::status::{FieldError, Problem, shown};
 
 impl Schema {
-    /// What is wrong with `value`; `old` is what stood there before, if anything did.
-    pub fn validate(&self, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    /// What is wrong with `value`; `old` is what stood there before, if anything did, and `known` what was
+    /// found wrong already.
+    pub fn validate(&self, value: &Value, old: Option<&Value>, known: &[FieldError]) -> Vec<FieldError> {
         let mut errors = Vec::new();
         self.check(value, old, "", &mut errors);
-        if errors.iter().any(hides_others) {
+        if errors.iter().chain(known).any(hides_others) {
             errors.push(FieldError::new(
                 "<nil>",
                 Problem::Invalid {
@@ -80,6 +81,7 @@ impl Schema {
                 _ => (expected, type_name(value)),
             };
             errors.push(wrong_type(path, expected, got));
+            self.check_number_format(value, path, errors);
         }
         fits
     }
@@ -241,6 +243,7 @@ impl Schema {
         let Some(number) = value.as_f64() else {
             return;
         };
+        self.check_number_format(value, path, errors);
         let bounds = &self.bounds;
         let mut refuse = |detail: String| {
             errors.push(FieldError::invalid(path, value, format!("{} should be {detail}", in_body(path))));
@@ -264,6 +267,9 @@ impl Schema {
         {
             refuse(format!("a multiple of {factor}"));
         }
+    }
+
+    fn check_number_format(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
         if let (Some(format), Value::Number(number)) = (&self.format, value)
             && !number_fits(format, number)
         {
@@ -315,7 +321,11 @@ impl Schema {
 fn hides_others(error: &FieldError) -> bool {
     matches!(
         error.problem,
-        Problem::Required(_) | Problem::TypeInvalid { .. } | Problem::TooLong(_) | Problem::TooMany { .. }
+        Problem::Required(_)
+            | Problem::TypeInvalid { .. }
+            | Problem::NotSupported { .. }
+            | Problem::TooLong(_)
+            | Problem::TooMany { .. }
     )
 }
 
