@@ -22,6 +22,12 @@ const API_VERSION: &str = "APIVersion defines the versioned schema of this repre
 const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 const METADATA: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// The parts of an object's metadata that have a name of their own: where they stand in it, inner ones first.
+const META_PARTS: &[(&str, &str)] = &[
+    ("/properties/managedFields/items/properties/fieldsV1", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"),
+    ("/properties/managedFields/items", "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry"),
+    ("/properties/ownerReferences/items", "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference"),
+];
 
 /// Which documents there are. Their addresses change with their content, so clients may keep them.
 pub async fn index(State(plane): State<Arc<Plane>>) -> Json<Value> {
@@ -107,11 +113,18 @@ fn schema_name(kind: &Kind) -> String {
 /// The schemas of the kinds and their lists; `place` is where references point to.
 fn describe(kinds: &[&Arc<Kind>], place: &str) -> Value {
     let mut schemas = Map::new();
-    schemas.insert(OBJECT_META.to_owned(), builtin::object_meta());
+    let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
+    let mut object_meta = builtin::object_meta();
+    for (part, name) in META_PARTS {
+        if let Some(schema) = object_meta.pointer_mut(part) {
+            let part = std::mem::replace(schema, reference(name));
+            schemas.insert((*name).to_owned(), part);
+        }
+    }
+    schemas.insert(OBJECT_META.to_owned(), object_meta);
     for kind in kinds {
         let name = schema_name(kind);
         let identity = |kind_name: &str| json!([{ "group": kind.group, "version": kind.version, "kind": kind_name }]);
-        let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
         let metadata = if place == "definitions" {
             reference(OBJECT_META)
         } else {

@@ -33,13 +33,14 @@ impl Schema {
         if old == Some(value) {
             return;
         }
-        if !self.check_type(value, path, errors) {
-            return;
-        }
+        let fits = self.check_type(value, path, errors);
         if value.is_null() {
             return;
         }
         self.check_choice(value, path, errors);
+        if !fits {
+            return;
+        }
         match value {
             Value::Object(object) => {
                 self.check_object(object, old.and_then(Value::as_object), path, errors);
@@ -142,6 +143,12 @@ impl Schema {
     }
 
     fn check_array(&self, items: &[Value], old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+        if let Some(schema) = &self.items {
+            for (index, item) in items.iter().enumerate() {
+                let old = self.correlate(old, item, index);
+                schema.check(item, old, &format!("{path}[{index}]"), errors);
+            }
+        }
         let count = items.len();
         if let Some(most) = self.items_range.most
             && count > most
@@ -158,12 +165,6 @@ impl Schema {
             ));
         }
         self.check_duplicates(items, path, errors);
-        if let Some(schema) = &self.items {
-            for (index, item) in items.iter().enumerate() {
-                let old = self.correlate(old, item, index);
-                schema.check(item, old, &format!("{path}[{index}]"), errors);
-            }
-        }
     }
 
     fn check_duplicates(&self, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
@@ -213,25 +214,19 @@ impl Schema {
     }
 
     fn check_string(&self, text: &str, path: &str, errors: &mut Vec<FieldError>) {
-        let value = || Value::from(text);
+        let invalid = |detail: String| Some(FieldError::invalid(path, &Value::from(text), detail));
         let length = text.chars().count();
-        if let Some(most) = self.length.most
-            && length > most
-        {
-            errors.push(FieldError::new(path, Problem::TooLong(most)));
-        }
-        if let Some(least) = self.length.least
-            && length < least
-        {
-            let detail = format!("{} should be at least {least} chars long", in_body(path));
-            errors.push(FieldError::invalid(path, &value(), detail));
-        }
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_match(text)
-        {
-            let detail = format!("{} should match '{pattern}'", in_body(path));
-            errors.push(FieldError::invalid(path, &value(), detail));
-        }
+        // As Kubernetes: of length and pattern, the first that does not fit is told.
+        errors.extend(match (self.length.most, self.length.least, &self.pattern) {
+            (Some(most), _, _) if length > most => Some(FieldError::new(path, Problem::TooLong(most))),
+            (_, Some(least), _) if length < least => {
+                invalid(format!("{} should be at least {least} chars long", in_body(path)))
+            }
+            (_, _, Some(pattern)) if !pattern.is_match(text) => {
+                invalid(format!("{} should match '{pattern}'", in_body(path)))
+            }
+            _ => None,
+        });
         if let Some(format) = &self.format
             && !string_fits(format, text)
         {
