@@ -31,7 +31,7 @@ pub struct Plane {
 }
 
 enum State {
-    Embedded { program: Option<Process> },
+    Embedded { program: Option<Box<Process>> },
     Kubernetes { plane: Box<Kubernetes>, controller: Option<Supervised> },
 }
 
@@ -106,7 +106,7 @@ impl Plane {
                 let arguments = ["standalone", "--listen", "127.0.0.1:0", "--data-dir", &data];
                 let mut started = Process::start(self.logs(), "standalone", PROGRAM, arguments, &[]).await;
                 started.said("where it serves", |line| line.contains("KUBECONFIG").then_some(())).await;
-                self.state = State::Embedded { program: Some(started) };
+                self.state = State::Embedded { program: Some(Box::new(started)) };
             }
             Which::Kubernetes => {
                 let (logs, kubeconfig) = (self.logs().to_owned(), self.controller_kubeconfig());
