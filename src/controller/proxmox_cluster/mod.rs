@@ -273,12 +273,12 @@ async fn follow(shared: Arc<Shared>, fleet: Arc<Fleet>) {
 }
 
 fn wake_concerned(shared: &Shared, cluster: &str, snapshot: &crate::proxmox::inventory::Snapshot, changes: &Changes) {
-    let Changes { site, vms, tasks, nodes, state } = changes;
+    let Changes { site, vms, tasks, nodes, state, marks: _ } = changes;
     // A clone is filed under its template's id: whoever waits for a task wakes, since there are few of them.
     let node_changed = *state || !nodes.is_empty();
     let of_site = |node: &str| snapshot.node(node).is_some_and(|node| node.site == *site);
     let concerned = shared.ledger.objects(cluster, |place| match place {
-        // Room may have come free for those that wait for it.
+        // Room may have come free for those that wait for it, and those that search know all marks now.
         None => true,
         Some(place) => of_site(&place.node) && (node_changed || vms.contains(&place.vmid)),
     });
