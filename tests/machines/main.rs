@@ -11,6 +11,7 @@ mod fakepve;
 mod image;
 mod lost_calls;
 mod placement;
+mod power;
 mod processes;
 mod rights;
 mod scale;

@@ -13,11 +13,15 @@ use crate::{
     api::{
         FINALIZER, ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
+        power::{PowerState, RESTARTED_AT, Shutdown},
         proxmox_cluster::{ProxmoxClusterSpec, Template},
         proxmox_vm::{CloudInit, ProxmoxVMSpec},
     },
     controller::{Shared, fleet::Fleet},
-    proxmox::plan::{self, Desired, FleetNode, MachineSpec, Owner, Reason, Recorded, TemplateRef},
+    proxmox::{
+        plan::{self, Desired, FleetNode, MachineSpec, Owner, PowerSpec, Reason, Recorded, ShutdownSpec, TemplateRef},
+        restart,
+    },
 };
 
 use super::convert;
@@ -204,7 +208,7 @@ fn fleet_of(spec: &ProxmoxClusterSpec) -> Result<plan::Fleet, Stop> {
 
 /// The machine that the spec asks for, Secrets included.
 async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
-    let ProxmoxVMSpec { cluster_ref: _, os, cores, memory, disk, cloud_init } = &vm.spec;
+    let ProxmoxVMSpec { cluster_ref: _, os, cores, memory, disk, cloud_init, power_state, shutdown } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
         None => None,
@@ -216,7 +220,20 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         memory_mib: memory.mebibytes().unsigned_abs(),
         disk_bytes: disk.size.bytes().unsigned_abs(),
         cloud_init,
+        power: power(vm, *power_state, shutdown.as_ref()),
     })
+}
+
+fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>) -> PowerSpec {
+    let Shutdown { timeout_seconds, force_after_timeout } = shutdown.cloned().unwrap_or_default();
+    PowerSpec {
+        state: convert::power(state),
+        shutdown: ShutdownSpec {
+            seconds: u32::try_from(timeout_seconds.max(1)).unwrap_or(u32::MAX),
+            force: force_after_timeout,
+        },
+        restart: vm.annotations().get(RESTARTED_AT).map(|value| restart::value(value)),
+    }
 }
 
 async fn read_cloud_init(client: Client, namespace: &str, spec: &CloudInit) -> Result<plan::CloudInit, Stop> {

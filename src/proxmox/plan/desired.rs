@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::Power;
 use crate::proxmox::{
     identity::{self, Mark},
     wire::Vmid,
@@ -33,6 +34,40 @@ pub struct MachineSpec {
     pub disk_bytes: u64,
     /// What cloud-init is told, if anything.
     pub cloud_init: Option<CloudInit>,
+    /// Whether it runs, and how that changes.
+    pub power: PowerSpec,
+}
+
+/// Whether a machine runs, and how that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerSpec {
+    /// What it is to be at rest.
+    pub state: Power,
+    /// How the guest is asked to end.
+    pub shutdown: ShutdownSpec,
+    /// What the last restart was asked for with; another value asks for another restart.
+    pub restart: Option<String>,
+}
+
+impl Default for PowerSpec {
+    fn default() -> Self {
+        Self { state: Power::Running, shutdown: ShutdownSpec::default(), restart: None }
+    }
+}
+
+/// How a guest is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownSpec {
+    /// Seconds that it has for it.
+    pub seconds: u32,
+    /// It is ended hard when its time is over.
+    pub force: bool,
+}
+
+impl Default for ShutdownSpec {
+    fn default() -> Self {
+        Self { seconds: 180, force: false }
+    }
 }
 
 /// What cloud-init is told.
