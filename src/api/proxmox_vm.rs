@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     common::{NameRef, SecretKeyRef},
     conditions::Conditioned,
+    power::{PowerState, Shutdown, Started},
     size::Size,
 };
 
@@ -82,6 +83,13 @@ pub struct ProxmoxVMSpec {
     /// What cloud-init sets up in the guest at its first boot. Needs a template with a cloud-init drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
+    /// Whether the machine runs: `Running`, `Stopped` or `Paused`. A change applies at once. The annotation
+    /// `cloudfaster.app/restartedAt` restarts it, once for each new value.
+    #[serde(default)]
+    pub power_state: PowerState,
+    /// How the guest is asked to shut down, when it is to stop or restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
 }
 
 /// A template that is named directly.
@@ -209,8 +217,12 @@ pub enum Phase {
     Starting,
     /// It runs.
     Running,
-    /// It was running once and does not run now.
+    /// The guest is asked to shut down.
+    Stopping,
+    /// It does not run.
     Stopped,
+    /// It keeps its memory and does not go on.
+    Paused,
     /// An attempt failed; what it left is being removed before the next.
     CleaningUp,
     /// It is being deleted.
@@ -224,9 +236,14 @@ impl Phase {
     pub fn is_trouble(self) -> bool {
         match self {
             Self::CleaningUp | Self::Stalled | Self::Stopped => true,
-            Self::Pending | Self::Cloning | Self::Configuring | Self::Starting | Self::Running | Self::Deleting => {
-                false
-            }
+            Self::Pending
+            | Self::Cloning
+            | Self::Configuring
+            | Self::Starting
+            | Self::Running
+            | Self::Stopping
+            | Self::Paused
+            | Self::Deleting => false,
         }
     }
 }
@@ -258,6 +275,16 @@ pub struct ProxmoxVMStatus {
     /// The machine's VMID in Proxmox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmid: Option<i64>,
+    /// Whether the machine runs, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
+    /// When the machine was last started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Started>,
+    /// The value of the annotation `cloudfaster.app/restartedAt` that the machine was last restarted for; its hash, if it is
+    /// long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<String>,
     /// Addresses that the guest agent reports, loopback and link-local ones left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
@@ -361,6 +388,12 @@ pub enum TaskAction {
     Start,
     /// Stops the machine hard.
     Stop,
+    /// Asks the guest to shut down.
+    Shutdown,
+    /// Pauses the machine.
+    Suspend,
+    /// Lets a paused machine go on.
+    Resume,
     /// Removes the machine with its disks.
     Destroy,
     /// Removes a volume that nothing refers to any more.

@@ -5,5 +5,6 @@ pub mod identity;
 pub mod inventory;
 pub mod outcome;
 pub mod plan;
+pub mod restart;
 pub mod rights;
 pub mod wire;

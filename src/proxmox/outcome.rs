@@ -50,6 +50,9 @@ enum Doing {
     Resize,
     Start,
     Stop,
+    Shutdown,
+    Suspend,
+    Resume,
     Destroy,
     FreeVolume,
     StopTask,
@@ -62,6 +65,9 @@ impl From<TaskAction> for Doing {
             TaskAction::Resize => Self::Resize,
             TaskAction::Start => Self::Start,
             TaskAction::Stop => Self::Stop,
+            TaskAction::Shutdown => Self::Shutdown,
+            TaskAction::Suspend => Self::Suspend,
+            TaskAction::Resume => Self::Resume,
             TaskAction::Destroy => Self::Destroy,
             TaskAction::FreeVolume => Self::FreeVolume,
         }
@@ -76,6 +82,9 @@ impl From<&Action> for Doing {
             Action::Resize { .. } => Self::Resize,
             Action::Start(_) => Self::Start,
             Action::Stop(_) => Self::Stop,
+            Action::Shutdown { .. } => Self::Shutdown,
+            Action::Suspend(_) => Self::Suspend,
+            Action::Resume(_) => Self::Resume,
             Action::Destroy(_) => Self::Destroy,
             Action::FreeVolume { .. } => Self::FreeVolume,
             Action::StopTask(_) => Self::StopTask,
@@ -138,6 +147,21 @@ fn of_text(doing: Doing, text: &str) -> Outcome {
         Doing::Start if text.contains("already running") => Outcome::LookAgain(reason("AlreadyRunning")),
         Doing::Start => Outcome::NextNode(reason("StartFailed")),
         Doing::Stop => Outcome::RetryHere(reason("StopFailed")),
+        // Somebody, or the guest itself, was faster.
+        Doing::Shutdown | Doing::Suspend | Doing::Resume if phrases::is_other_power(text) => {
+            Outcome::LookAgain(reason("PowerChanged"))
+        }
+        Doing::Shutdown if phrases::is_deaf(text) => Outcome::RetryHere(Reason::new(
+            "ShutdownTimedOut",
+            format!(
+                "the guest did not shut down in time ({}); it is asked again. Shut it down from inside, give it longer \
+                 with spec.shutdown.timeoutSeconds, or allow that it is ended hard with spec.shutdown.forceAfterTimeout",
+                text.trim()
+            ),
+        )),
+        Doing::Shutdown => Outcome::RetryHere(reason("ShutdownFailed")),
+        Doing::Suspend => Outcome::RetryHere(reason("SuspendFailed")),
+        Doing::Resume => Outcome::RetryHere(reason("ResumeFailed")),
         Doing::Destroy if text.contains("is running") => Outcome::LookAgain(reason("Running")),
         Doing::Destroy => Outcome::RetryHere(reason("DestroyFailed")),
         Doing::FreeVolume => Outcome::RetryHere(reason("VolumeNotFreed")),
@@ -161,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_tasks_are_told_apart() {
-        use TaskAction::{Clone, Destroy, Resize, Start};
+        use TaskAction::{Clone, Destroy, Resize, Resume, Shutdown, Start, Suspend};
         for (action, text, expected) in [
             (
                 Clone,
@@ -183,6 +207,14 @@ mod tests {
             (Resize, "VM is locked (clone)", ("wait", "Locked")),
             (Resize, "command 'qemu-img resize' failed: exit code 1", ("next node", "ResizeFailed")),
             (Destroy, "Configuration file 'nodes/a/qemu-server/1.conf' does not exist", ("look again", "NotFound")),
+            (Shutdown, "VM quit/powerdown failed - got timeout", ("retry here", "ShutdownTimedOut")),
+            (Shutdown, "VM quit/powerdown failed", ("retry here", "ShutdownTimedOut")),
+            (Shutdown, "VM is locked (backup)", ("wait", "Locked")),
+            (Shutdown, "VM is paused - cannot shutdown", ("look again", "PowerChanged")),
+            (Shutdown, "received interrupt", ("retry here", "ShutdownFailed")),
+            (Suspend, "VM 600 not running", ("look again", "PowerChanged")),
+            (Resume, "VM 600 not running", ("look again", "PowerChanged")),
+            (Resume, "VM 600 qmp command 'cont' failed - got timeout", ("retry here", "ResumeFailed")),
             (Destroy, "base volume 'local:9/b' is still in use by linked cloned", ("retry here", "DestroyFailed")),
         ] {
             let (class, word) = word(of_task(action, text));

@@ -2,9 +2,8 @@
 
 use std::future::Future;
 
-use cloudfaster::{api::ProxmoxVM, simulator::Simulator};
+use cloudfaster::simulator::Simulator;
 use futures::{StreamExt, stream};
-use kube::api::PostParams;
 use serde_json::json;
 
 use crate::support::{Call, Crash, Lab, is_ready, small};
@@ -96,18 +95,6 @@ async fn nothing_is_left_when_the_controller_is_killed_at_any_call_of_a_deletion
     assert!(crashed > 3, "only {crashed} writes");
 }
 
-/// Takes the whole status away, as a restore from a backup does.
-async fn wipe(lab: &Lab, name: &str) {
-    loop {
-        let vm = lab.machines().get(name).await.unwrap();
-        let wiped = ProxmoxVM { status: None, ..vm };
-        match lab.machines().replace_status(name, &PostParams::default(), &wiped).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() => {}
-            written => return drop(written.unwrap()),
-        }
-    }
-}
-
 /// The status of a machine is lost at a moment of its creation, with no controller there, and another one goes on.
 async fn status_lost(crash: Crash) -> bool {
     let mut lab = Lab::bare(small(2)).await;
@@ -117,7 +104,7 @@ async fn status_lost(crash: Crash) -> bool {
     let ready = |lab: &Lab| lab.get("one").is_some_and(|vm| is_ready(&vm));
     let crashed = lab.crash(&format!("{crash:?}, or through"), ready).await;
     lab.kill();
-    wipe(&lab, "one").await;
+    lab.wipe("one").await;
     lab.until("the status is wiped", |lab| !ready(lab)).await;
     lab.start();
     lab.until(&format!("Ready after the status was lost at {crash:?}"), ready).await;
@@ -141,11 +128,11 @@ async fn a_machine_whose_status_is_lost_while_the_controller_runs_stays_the_only
     }
     lab.until("a clone runs", |lab| lab.simulator.running_tasks().iter().any(|task| task.kind == "qmclone")).await;
     for name in NAMES {
-        wipe(&lab, name).await;
+        lab.wipe(name).await;
     }
     lab.until_ready(&NAMES).await;
     for name in NAMES {
-        wipe(&lab, name).await;
+        lab.wipe(name).await;
     }
     lab.until_ready(&NAMES).await;
     lab.assert_exactly(&NAMES, "the status of running machines was lost");
@@ -163,7 +150,7 @@ async fn with_copy(copy: Copy, what: &str) {
     copy(&lab.simulator, original.vmid, 1500).unwrap();
     let copied = lab.simulator.vm(1500).unwrap();
     lab.kill();
-    wipe(&lab, "one").await;
+    lab.wipe("one").await;
     lab.until("the status is wiped", |lab| !is_ready(&lab.get("one").unwrap())).await;
     lab.start();
     lab.until_ready(&["one"]).await;
@@ -193,7 +180,7 @@ async fn a_copy_that_appears_while_its_original_is_made_is_left_alone() {
     assert!(lab.crash("the disk is to be grown", |_| false).await);
     let original = lab.made().remove(0);
     lab.simulator.restore_copy(original.vmid, 1500).unwrap();
-    wipe(&lab, "one").await;
+    lab.wipe("one").await;
     lab.start();
     lab.until_ready(&["one"]).await;
     assert_eq!(lab.get("one").unwrap().status.unwrap().vmid, Some(i64::from(original.vmid)), "{}", lab.describe());

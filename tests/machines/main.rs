@@ -15,6 +15,7 @@ mod image;
 mod lives;
 mod lost_calls;
 mod placement;
+mod power;
 mod processes;
 mod rights;
 mod scale;

@@ -79,6 +79,8 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             clone: _,
             placement: _,
             cloud_init: _,
+            power_state: _,
+            shutdown: _,
         } = &vm.spec;
         let proxmox_vm::Disk { size, storage } = disk;
         Self {

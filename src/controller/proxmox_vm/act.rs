@@ -3,8 +3,8 @@
 use crate::{
     controller::fleet::{Fleet, Route},
     proxmox::{
-        client::{CloneRequest, ConfigChange, Destroy, Error},
-        plan::{Action, Place, Task, TaskAction},
+        client::{CloneRequest, ConfigChange, Destroy, Error, Shutdown},
+        plan::{Action, Place, ShutdownSpec, Task, TaskAction},
         wire::Upid,
     },
 };
@@ -56,6 +56,19 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
         Action::Stop(place) => {
             let Route { client, name } = route(place)?;
             started(place, TaskAction::Stop, client.stop(name, place.vmid, false).await?)
+        }
+        Action::Shutdown { place, how: ShutdownSpec { seconds, force } } => {
+            let Route { client, name } = route(place)?;
+            let how = Shutdown { timeout: Some(u64::from(*seconds)), force_stop: *force };
+            started(place, TaskAction::Shutdown, client.shutdown(name, place.vmid, how).await?)
+        }
+        Action::Suspend(place) => {
+            let Route { client, name } = route(place)?;
+            started(place, TaskAction::Suspend, client.suspend(name, place.vmid).await?)
+        }
+        Action::Resume(place) => {
+            let Route { client, name } = route(place)?;
+            started(place, TaskAction::Resume, client.resume(name, place.vmid).await?)
         }
         Action::Destroy(place) => {
             let Route { client, name } = route(place)?;

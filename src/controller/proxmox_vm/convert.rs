@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::proxmox_vm as api,
+    api::{
+        power::{PowerState, Started},
+        proxmox_vm as api,
+    },
     proxmox::{
         plan::{self, Place, Reason},
         wire::{InvalidUpid, Vmid},
@@ -31,12 +34,14 @@ pub fn recorded(status: &api::ProxmoxVMStatus) -> Result<plan::Recorded, Invalid
         attempts: status.attempts.iter().map(attempt).collect::<Result<_, _>>()?,
         attempts_total: status.attempts_total.unwrap_or_default(),
         leftovers: status.leftovers.iter().map(leftover).collect::<Result<_, _>>()?,
+        started: status.started.as_ref().map(|Started { at, count }| plan::Started { at: at.0, count: *count }),
+        restarted: status.restarted_at.clone(),
     })
 }
 
 /// Writes what is recorded into a status.
 pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
-    let plan::Recorded { lost: _, intent, task, attempts, attempts_total, leftovers } = recorded;
+    let plan::Recorded { lost: _, intent, task, attempts, attempts_total, leftovers, started, restarted } = recorded;
     status.node = intent.as_ref().map(|intent| intent.place.node.clone());
     status.vmid = intent.as_ref().map(|intent| i64::from(intent.place.vmid));
     status.intent = intent.as_ref().map(write_intent);
@@ -44,6 +49,8 @@ pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
     status.attempts = attempts.iter().map(write_attempt).collect();
     status.attempts_total = (*attempts_total > 0).then_some(*attempts_total);
     status.leftovers = leftovers.iter().map(write_leftover).collect();
+    status.started = started.map(|plan::Started { at, count }| Started { at: to_second(at), count });
+    status.restarted_at.clone_from(restarted);
 }
 
 /// Where the spec wants its machine.
@@ -132,6 +139,9 @@ fn task(task: &api::Task) -> Result<plan::Task, InvalidStatus> {
             api::TaskAction::Resize => plan::TaskAction::Resize,
             api::TaskAction::Start => plan::TaskAction::Start,
             api::TaskAction::Stop => plan::TaskAction::Stop,
+            api::TaskAction::Shutdown => plan::TaskAction::Shutdown,
+            api::TaskAction::Suspend => plan::TaskAction::Suspend,
+            api::TaskAction::Resume => plan::TaskAction::Resume,
             api::TaskAction::Destroy => plan::TaskAction::Destroy,
             api::TaskAction::FreeVolume => plan::TaskAction::FreeVolume,
         },
@@ -148,6 +158,9 @@ fn write_task(task: &plan::Task) -> api::Task {
             plan::TaskAction::Resize => api::TaskAction::Resize,
             plan::TaskAction::Start => api::TaskAction::Start,
             plan::TaskAction::Stop => api::TaskAction::Stop,
+            plan::TaskAction::Shutdown => api::TaskAction::Shutdown,
+            plan::TaskAction::Suspend => api::TaskAction::Suspend,
+            plan::TaskAction::Resume => api::TaskAction::Resume,
             plan::TaskAction::Destroy => api::TaskAction::Destroy,
             plan::TaskAction::FreeVolume => api::TaskAction::FreeVolume,
         },
@@ -198,6 +211,24 @@ fn write_leftover(leftover: &plan::Leftover) -> api::Leftover {
         reason: reason.clone(),
         command: command.clone(),
         since: to_second(*since),
+    }
+}
+
+/// Whether the machine is to run.
+pub fn power(state: PowerState) -> plan::Power {
+    match state {
+        PowerState::Running => plan::Power::Running,
+        PowerState::Stopped => plan::Power::Stopped,
+        PowerState::Paused => plan::Power::Paused,
+    }
+}
+
+/// Whether the machine runs.
+pub fn write_power(power: plan::Power) -> PowerState {
+    match power {
+        plan::Power::Running => PowerState::Running,
+        plan::Power::Stopped => PowerState::Stopped,
+        plan::Power::Paused => PowerState::Paused,
     }
 }
 

@@ -35,10 +35,15 @@ use super::{
     status,
 };
 use crate::{
-    api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
+    api::{
+        ProxmoxVM,
+        proxmox_vm::{Phase, ProxmoxVMStatus},
+    },
     proxmox::{
         outcome,
-        plan::{self, Action, Claim, Cloning, Desired, Intent, Observed, QUEUED, Recorded, Stage, Step, TaskAction},
+        plan::{
+            self, Action, Claim, Cloning, Desired, Intent, Observed, Power, QUEUED, Recorded, Stage, Step, TaskAction,
+        },
         wire::Vmid,
     },
 };
@@ -55,6 +60,8 @@ const DEPENDENCY: Duration = Duration::from_secs(5);
 const STALLED: Duration = Duration::from_secs(300);
 /// How soon it is tried again to remove what was left behind.
 const LEFTOVERS: Duration = Duration::from_secs(20);
+/// How long after a change the list of machines shows it at the latest, the inventory's own pause included.
+const LIST_LAG: Duration = Duration::from_secs(20);
 /// How soon the guest agent is asked again for addresses.
 const AGENT: Duration = Duration::from_secs(20);
 
@@ -363,8 +370,14 @@ impl MachineReconciler {
     /// The machine is as desired; what is left is to learn its addresses.
     async fn rest(&self, walk: &mut Walk, step: &Step) -> Result<Next, Error> {
         let place = walk.world.recorded.intent.as_ref().map(|intent| intent.place.clone());
-        let has_agent = walk.sightings.machines.values().any(observe::has_agent);
+        let runs = matches!(step, Step::Rest { power: Power::Running, .. });
+        let up = !matches!(step, Step::Rest { power: Power::Stopped, .. });
+        let has_agent = runs && walk.sightings.machines.values().any(observe::has_agent);
         let known = walk.vm.status.as_ref().is_some_and(|status| !status.ip_addresses.is_empty());
+        let runs_in_list = place.as_ref().and_then(|place| {
+            let snapshot = walk.world.fleet.inventory.snapshot();
+            snapshot.vm(&place.node, place.vmid).map(|entry| entry.status == "running")
+        });
         let addresses = match place {
             Some(place) if has_agent => observe::addresses(&walk.world.fleet, &place).await,
             _ => None,
@@ -374,6 +387,8 @@ impl MachineReconciler {
         Ok(match &walk.world.recorded {
             _ if has_agent && !known && !told => Next::After(AGENT),
             recorded if !recorded.leftovers.is_empty() => Next::After(LEFTOVERS),
+            // The list is from before: a change back to what it shows would wake nobody.
+            _ if runs_in_list.is_some_and(|listed| listed != up) => Next::After(LIST_LAG),
             _ => Next::Event,
         })
     }
@@ -385,15 +400,17 @@ impl MachineReconciler {
         let lost = recorded.is_err() || resolve::is_lost(vm, finalizer::is_held(vm));
         let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
         self.shared.ledger.wait(&vm.uid().unwrap_or_default(), None);
-        let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
+        let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None, power: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
     }
 
     /// Says in the status where the object stands; whether there was news.
     async fn report(&self, walk: &mut Walk, step: &Step, addresses: Option<Vec<String>>) -> Result<bool, Error> {
-        let cloned = walk.sightings.cloned();
-        let report = Report { recorded: &walk.world.recorded, step, cloned, addresses };
+        let recorded = &walk.world.recorded;
+        let place = recorded.intent.as_ref().map(|intent| &intent.place);
+        let power = place.and_then(|place| walk.sightings.power(place));
+        let report = Report { recorded, step, cloned: walk.sightings.cloned(), addresses, power };
         let status = report::status(&walk.vm, &report, Timestamp::now());
         let written = self.write(&walk.vm, status).await?;
         let news = written.is_some();
@@ -432,8 +449,10 @@ impl MachineReconciler {
         }
         let Some(phase) = new.phase else { return };
         let ready = new.conditions.iter().find(|condition| condition.type_ == crate::api::conditions::READY);
+        // What stands still because it is to, or because we asked it to, is no trouble.
+        let meant = old.phase == Some(Phase::Stopping) || ready.is_some_and(|ready| ready.status == "True");
         let event = Event {
-            type_: if phase.is_trouble() { EventType::Warning } else { EventType::Normal },
+            type_: if phase.is_trouble() && !meant { EventType::Warning } else { EventType::Normal },
             reason: ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone()),
             note: new.message.clone(),
             action: format!("{phase:?}"),

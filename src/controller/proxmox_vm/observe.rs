@@ -45,6 +45,14 @@ impl Sightings {
         }
     }
 
+    /// Whether the machine at a place runs, if it was looked at.
+    pub fn power(&self, place: &Place) -> Option<Power> {
+        match self.machines.get(place)? {
+            Sight::Present(machine) => Some(machine.power),
+            Sight::Absent | Sight::Unknown(_) => None,
+        }
+    }
+
     /// How much of the running clone is done, in percent.
     pub fn cloned(&self) -> Option<u8> {
         self.tasks.values().find_map(|sight| match sight {
@@ -83,7 +91,7 @@ async fn machine(fleet: &Fleet, snapshot: &Snapshot, place: &Place) -> Sight {
                 client.vm_config(name, place.vmid, ConfigView::Current).await.map_err(missing)?
             }
         };
-        Ok(Sight::Present(Box::new(Machine { config, current, power })))
+        Ok(Sight::Present(Box::new(Machine { config, current, power, process: status.pid })))
     };
     seen.await.unwrap_or_else(|other| other)
 }

@@ -6,9 +6,10 @@ use super::convert;
 use crate::{
     api::{
         conditions::{self, Verdict},
+        power::PowerState,
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
     },
-    proxmox::plan::{Action, Intent, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{Action, Intent, Power, Reason, Recorded, Stage, Step, TaskAction},
 };
 
 /// Whether changes wait for a reboot.
@@ -24,17 +25,24 @@ pub struct Report<'a> {
     pub cloned: Option<u8>,
     /// Addresses that the guest agent told, if it was asked.
     pub addresses: Option<Vec<String>>,
+    /// Whether the machine runs, if it was looked at.
+    pub power: Option<Power>,
 }
 
 /// The status after a step.
 pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMStatus {
-    let Report { recorded, step, cloned, addresses } = report;
+    let Report { recorded, step, cloned, addresses, power } = report;
     let generation = vm.metadata.generation.unwrap_or_default();
     let deleting = vm.metadata.deletion_timestamp.is_some();
     let mut status = vm.status.clone().unwrap_or_default();
     status.observed_generation = generation;
     convert::write(recorded, &mut status);
-    if recorded.intent.is_none() {
+    match (&recorded.intent, power) {
+        (None, _) => status.power_state = None,
+        (Some(_), Some(power)) => status.power_state = Some(convert::write_power(*power)),
+        (Some(_), None) => {}
+    }
+    if matches!(status.power_state, None | Some(PowerState::Stopped)) {
         status.ip_addresses.clear();
     }
     if let Some(addresses) = addresses {
@@ -51,14 +59,14 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
         && known.as_ref().map(|intent| intent.attempt) == recorded.intent.as_ref().map(|intent| intent.attempt);
     let before = if same_attempt { status.progress.unwrap_or(0) } else { 0 };
     let progress = if deleting { before } else { progress(recorded, step, *cloned).max(before) };
-    let phase = phase(recorded, step, progress, deleting);
+    let phase = phase(&status, recorded, step, deleting);
     status.progress = Some(progress);
     // A status without a phase is known to be lost until the machine was searched by its marks.
     status.phase = (!recorded.lost).then_some(phase);
     let (verdict, reason) = verdict(&status, recorded, step, moved_on);
     status.message = Some(reason.message.clone());
     conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);
-    if let Step::Rest { reboot_required } = step {
+    if let Step::Rest { power: _, reboot_required } = step {
         set_reboot_required(&mut status, reboot_required, generation, now);
     }
     status
@@ -85,7 +93,8 @@ fn before_intent(vm: &ProxmoxVM) -> Option<Intent> {
     vm.status.as_ref().and_then(|status| convert::recorded(status).ok())?.intent
 }
 
-fn phase(recorded: &Recorded, step: &Step, progress: i64, deleting: bool) -> Phase {
+fn phase(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, deleting: bool) -> Phase {
+    let task = recorded.task.as_ref().map(|task| task.action);
     match step {
         Step::Stall(_) => Phase::Stalled,
         _ if deleting => Phase::Deleting,
@@ -94,10 +103,17 @@ fn phase(recorded: &Recorded, step: &Step, progress: i64, deleting: bool) -> Pha
             Some(intent) => match intent.stage {
                 Stage::Abandoning => Phase::CleaningUp,
                 Stage::Starting => Phase::Starting,
-                Stage::Established if matches!(step, Step::Rest { .. }) => Phase::Running,
-                Stage::Established if matches!(step, Step::Act(Action::Start(_))) => Phase::Stopped,
-                Stage::Established => Phase::Running,
-                Stage::Creating if progress < CONFIGURING => Phase::Cloning,
+                Stage::Established
+                    if matches!(step, Step::Act(Action::Shutdown { .. })) || task == Some(TaskAction::Shutdown) =>
+                {
+                    Phase::Stopping
+                }
+                Stage::Established => match status.power_state {
+                    Some(PowerState::Running) | None => Phase::Running,
+                    Some(PowerState::Stopped) => Phase::Stopped,
+                    Some(PowerState::Paused) => Phase::Paused,
+                },
+                Stage::Creating if status.progress.unwrap_or(0) < CONFIGURING => Phase::Cloning,
                 Stage::Creating => Phase::Configuring,
             },
         },
@@ -128,16 +144,18 @@ fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
 
 fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on: bool) -> (Verdict, Reason) {
     match step {
-        Step::Rest { reboot_required } if reboot_required.is_empty() => {
-            let message = match &recorded.intent {
-                Some(intent) => format!("runs on {} as VM {}", intent.place.node, intent.place.vmid),
-                None => "runs".to_owned(),
+        Step::Rest { power, reboot_required } => {
+            let (word, what) = match power {
+                Power::Running => ("Running", "runs"),
+                Power::Paused => ("Paused", "is paused"),
+                Power::Stopped => ("Stopped", "is stopped"),
             };
-            (Verdict::Ready, Reason::new("Running", message))
-        }
-        Step::Rest { reboot_required } => {
-            let message = format!("runs; {} will change at the next reboot", reboot_required.join(", "));
-            (Verdict::Ready, Reason::new("Running", message))
+            let place = recorded.intent.as_ref().map(|intent| &intent.place);
+            let mut message = place.map_or(what.to_owned(), |at| format!("{what} on {} as VM {}", at.node, at.vmid));
+            if !reboot_required.is_empty() {
+                message += &format!("; {} will change at the next reboot", reboot_required.join(", "));
+            }
+            (Verdict::Ready, Reason::new(word, message))
         }
         Step::Stall(reason) => (Verdict::Stalled, reason.clone()),
         Step::Wait(reason) | Step::Retry(_, reason) => (Verdict::Reconciling, reason.clone()),
@@ -185,6 +203,11 @@ fn doing(action: &Action) -> Reason {
         }
         Action::Start(place) => Reason::new("Starting", format!("starting VM {} on {}", place.vmid, place.node)),
         Action::Stop(place) => Reason::new("Stopping", format!("stopping VM {} on {}", place.vmid, place.node)),
+        Action::Shutdown { place, .. } => {
+            Reason::new("ShuttingDown", format!("asking the guest of VM {} on {} to shut down", place.vmid, place.node))
+        }
+        Action::Suspend(place) => Reason::new("Pausing", format!("pausing VM {} on {}", place.vmid, place.node)),
+        Action::Resume(place) => Reason::new("Resuming", format!("resuming VM {} on {}", place.vmid, place.node)),
         Action::Destroy(place) => Reason::new("Destroying", format!("removing VM {} from {}", place.vmid, place.node)),
         Action::FreeVolume { place, volume } => {
             Reason::new("Destroying", format!("removing volume {volume} from {}", place.node))

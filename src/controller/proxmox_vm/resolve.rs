@@ -9,6 +9,7 @@ use crate::{
     api::{
         ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
+        power::{PowerState, RESTARTED_AT, Shutdown},
         proxmox_cluster::ProxmoxClusterSpec,
         proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec},
     },
@@ -19,7 +20,10 @@ use crate::{
         proxmox_cluster::fleet_of,
     },
     proxmox::{
-        plan::{self, Desired, MachineSpec, Owner, Reason, Recorded, Source, TemplateRef, Terms},
+        plan::{
+            self, Desired, MachineSpec, Owner, PowerSpec, Reason, Recorded, ShutdownSpec, Source, TemplateRef, Terms,
+        },
+        restart,
         wire::Vmid,
     },
 };
@@ -184,7 +188,19 @@ async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) ->
 
 /// The machine that the spec asks for, Secrets included.
 async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
-    let ProxmoxVMSpec { cluster_ref: _, os, template, cores, memory, disk, clone, placement, cloud_init } = &vm.spec;
+    let ProxmoxVMSpec {
+        cluster_ref: _,
+        os,
+        template,
+        cores,
+        memory,
+        disk,
+        clone,
+        placement,
+        cloud_init,
+        power_state,
+        shutdown,
+    } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
         None => None,
@@ -199,6 +215,7 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         linked: *clone == CloneKind::Linked,
         placement: placement.as_ref().map(convert::placement).unwrap_or_default(),
         cloud_init,
+        power: power(vm, *power_state, shutdown.as_ref()),
     })
 }
 
@@ -218,6 +235,18 @@ fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>) -> Resul
         }
         (None, Some(_)) => Err(stall("InvalidSpec", "spec.template: give exactly one of vmid and name")),
         (Some(_), Some(_)) | (None, None) => Err(stall("InvalidSpec", "spec: give exactly one of os and template")),
+    }
+}
+
+fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>) -> PowerSpec {
+    let Shutdown { timeout_seconds, force_after_timeout } = shutdown.cloned().unwrap_or_default();
+    PowerSpec {
+        state: convert::power(state),
+        shutdown: ShutdownSpec {
+            seconds: u32::try_from(timeout_seconds.max(1)).unwrap_or(u32::MAX),
+            force: force_after_timeout,
+        },
+        restart: vm.annotations().get(RESTARTED_AT).map(|value| restart::value(value)),
     }
 }
 

@@ -152,6 +152,11 @@ impl Client {
         self.power(node, vmid, "shutdown", params).await
     }
 
+    /// Pauses a running VM.
+    pub async fn suspend(&self, node: &str, vmid: Vmid) -> Result<Upid> {
+        self.power(node, vmid, "suspend", Params::new()).await
+    }
+
     /// Resumes a paused VM.
     pub async fn resume(&self, node: &str, vmid: Vmid) -> Result<Upid> {
         self.power(node, vmid, "resume", Params::new()).await

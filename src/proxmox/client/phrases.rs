@@ -42,6 +42,16 @@ pub fn missing_permission(text: &str) -> Option<(&str, &str)> {
     path.starts_with('/').then_some((path, privilege))
 }
 
+/// The guest did not end when it was asked to: `VM quit/powerdown failed - got timeout`.
+pub fn is_deaf(text: &str) -> bool {
+    text.contains("VM quit/powerdown failed")
+}
+
+/// The guest is not in the state that the call is for: `VM 600 not running`, `VM is paused - cannot shutdown`.
+pub fn is_other_power(text: &str) -> bool {
+    text.contains(" not running") || text.contains("VM is paused")
+}
+
 /// Somebody else changed the configuration first.
 pub fn is_digest_mismatch(text: &str) -> bool {
     text.contains("checksum mismatch (file change by other user?)")

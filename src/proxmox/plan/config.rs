@@ -1,11 +1,7 @@
 //! What of a machine's config differs from the spec.
 
 use super::{CloudInit, MachineSpec, Owner, Place, Stage};
-use crate::proxmox::{
-    client::encode_ssh_keys,
-    identity::{self, Mark},
-    wire::VmConfig,
-};
+use crate::proxmox::{client::encode_ssh_keys, wire::VmConfig};
 
 /// The tag that shows people which machines are ours.
 pub const TAG: &str = "cloudfaster";
@@ -34,10 +30,6 @@ pub(super) fn differences(
     }
     if config.smbios_uuid() != Some(uuid) {
         changes.push(("smbios1".to_owned(), with_uuid(config.get("smbios1").unwrap_or_default(), &uuid.to_string())));
-    }
-    let mark = owner.mark(place.vmid);
-    if Mark::find(config.description()).one() != Some(&mark) {
-        changes.push(("description".to_owned(), identity::compose(&identity::strip(config.description()), &mark)));
     }
     changes
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Action, AttemptOutcome, ConfigValues, Context, Fleet, Intent, Machine, MachineSpec, Place, Planned, Power, Reason,
-    Removal, Seen, Stage, Step, config,
+    Removal, Seen, Stage, Step, config, notes,
     remove::Remains,
     sites::Elsewhere,
     whose::{Whose, claimants, whose},
@@ -106,7 +106,10 @@ impl Context<'_> {
             return self.record(|recorded| recorded.give_up(Reason::new("CloneIncomplete", message)));
         }
         // Never sent before it is written down: from here on the machine may have run.
-        self.change(spec, intent, machine).unwrap_or_else(|| self.starting(intent))
+        self.change(spec, intent, machine).unwrap_or_else(|| match spec.power.state {
+            Power::Running | Power::Paused => self.starting(intent),
+            Power::Stopped => self.establish(&intent.place, Power::Stopped),
+        })
     }
 
     /// From here on the machine may have run.
@@ -122,7 +125,9 @@ impl Context<'_> {
     pub(super) fn change(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
         let place = &intent.place;
         let config = &machine.config;
-        let set = config::differences(spec, self.owner, place, intent.stage, config);
+        let mut set = config::differences(spec, self.owner, place, intent.stage, config);
+        let notes = notes::difference(spec, self.owner, place, self.recorded, machine);
+        set.extend(notes.map(|notes| ("description".to_owned(), notes)));
         if !set.is_empty() {
             let (set, digest) = (ConfigValues(set), config.digest().map(str::to_owned));
             return Some(Step::Act(Action::Configure { place: place.clone(), set, digest }));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use uuid::Uuid;
 
-use super::Terms;
+use super::{Power, Terms};
 use crate::proxmox::{
     identity::{self, Mark},
     inventory::Snapshot,
@@ -41,6 +41,40 @@ pub struct MachineSpec {
     pub placement: Placement,
     /// What cloud-init is told, if anything.
     pub cloud_init: Option<CloudInit>,
+    /// Whether it runs, and how that changes.
+    pub power: PowerSpec,
+}
+
+/// Whether a machine runs, and how that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerSpec {
+    /// What it is to be at rest.
+    pub state: Power,
+    /// How the guest is asked to end.
+    pub shutdown: ShutdownSpec,
+    /// What the last restart was asked for with; another value asks for another restart.
+    pub restart: Option<String>,
+}
+
+impl Default for PowerSpec {
+    fn default() -> Self {
+        Self { state: Power::Running, shutdown: ShutdownSpec::default(), restart: None }
+    }
+}
+
+/// How a guest is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownSpec {
+    /// Seconds that it has for it.
+    pub seconds: u32,
+    /// It is ended hard when its time is over.
+    pub force: bool,
+}
+
+impl Default for ShutdownSpec {
+    fn default() -> Self {
+        Self { seconds: 180, force: false }
+    }
 }
 
 /// Where a machine is made.

@@ -1,15 +1,10 @@
 //! A machine that was started: first to its rest, then kept there.
 
-use jiff::SignedDuration;
-
 use super::{
-    Action, Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal,
-    Seen, Stage, Step, config,
+    Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen,
+    Stage, Step, config, notes,
     whose::{Whose, whose},
 };
-
-/// So long after its start was written down a machine that stands still may have run, and been used.
-const START_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 impl Context<'_> {
     /// The next step of a machine whose start was posted.
@@ -38,41 +33,49 @@ impl Context<'_> {
     fn run(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
         let place = &intent.place;
         let due = match self.change(spec, intent, machine) {
-            None if machine.power == Power::Stopped => Some(self.start(intent)),
-            due => due,
+            Some(change) => Some(change),
+            // From now on it is a machine that ran.
+            None if intent.stage == Stage::Starting && machine.power != Power::Stopped => {
+                return self.establish(place, machine.power);
+            }
+            None => self.power(spec, intent, machine),
         };
         if let Some(step) = due {
-            return self.blocked(place, machine).unwrap_or(step);
-        }
-        if machine.power == Power::Paused {
-            let message = format!("VM {} on {} was paused by somebody; resume it", place.vmid, place.node);
-            return Step::Wait(Reason::new("Paused", message));
+            return match step {
+                // It changes nothing in Proxmox.
+                Step::Wait(_) => step,
+                step => self.blocked(place, machine).unwrap_or(step),
+            };
         }
         if intent.stage == Stage::Starting {
-            return self.record(|recorded| {
-                if let Some(intent) = &mut recorded.intent {
-                    intent.stage = Stage::Established;
-                    intent.retries = 0;
-                }
-                recorded.push_attempt(Attempt {
-                    node: place.node.clone(),
-                    vmid: Some(place.vmid),
-                    outcome: AttemptOutcome::Succeeded,
-                    reason: Reason::new("Running", format!("VM {} runs on {}", place.vmid, place.node)),
-                    time: self.now,
-                });
-            });
+            return self.establish(place, machine.power);
         }
-        Step::Rest { reboot_required: config::held_back(&machine.config, &machine.current) }
+        if let Some(value) = notes::restart_done(spec, self.recorded, machine) {
+            return self.record(|recorded| recorded.restarted = Some(value));
+        }
+        Step::Rest { power: machine.power, reboot_required: config::held_back(&machine.config, &machine.current) }
     }
 
-    /// A start that fails for good ends an attempt and its machine, so it must be sure that no start was carried out
-    /// before whose answer was lost: the machine may have run for hours since.
-    fn start(&self, intent: &Intent) -> Step {
-        if intent.stage == Stage::Starting && self.now.duration_since(intent.since) > START_WINDOW {
-            return self.record_intent(intent, |intent| intent.stage = Stage::Established);
-        }
-        Step::Act(Action::Start(intent.place.clone()))
+    /// The machine is what it was to become.
+    pub(super) fn establish(&self, place: &Place, power: Power) -> Step {
+        let (word, what) = match power {
+            Power::Running => ("Running", "runs"),
+            Power::Paused => ("Paused", "is paused"),
+            Power::Stopped => ("Stopped", "is ready to be started"),
+        };
+        self.record(|recorded| {
+            if let Some(intent) = &mut recorded.intent {
+                intent.stage = Stage::Established;
+                intent.retries = 0;
+            }
+            recorded.push_attempt(Attempt {
+                node: place.node.clone(),
+                vmid: Some(place.vmid),
+                outcome: AttemptOutcome::Succeeded,
+                reason: Reason::new(word, format!("VM {} {what} on {}", place.vmid, place.node)),
+                time: self.now,
+            });
+        })
     }
 
     /// The node says that it has no such machine: it moved, or nobody has it.

@@ -47,6 +47,8 @@ pub struct Machine {
     pub current: VmConfig,
     /// Whether it runs.
     pub power: Power,
+    /// The QEMU process, while it runs.
+    pub process: Option<u32>,
 }
 
 /// Whether a machine runs.

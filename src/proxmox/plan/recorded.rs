@@ -23,6 +23,19 @@ pub struct Recorded {
     pub attempts_total: i64,
     /// What could not be removed yet.
     pub leftovers: Vec<Leftover>,
+    /// When the machine was last started; nothing, when it was ended on purpose since.
+    pub started: Option<Started>,
+    /// The last restart that was carried out, by what it was asked for with.
+    pub restarted: Option<String>,
+}
+
+/// A start of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// When its task had ended.
+    pub at: Timestamp,
+    /// How many there were in a row, each soon after the one before.
+    pub count: i64,
 }
 
 /// What we set out to do.
@@ -99,6 +112,12 @@ pub enum TaskAction {
     Start,
     /// Stops hard.
     Stop,
+    /// Asks the guest to end.
+    Shutdown,
+    /// Pauses.
+    Suspend,
+    /// Lets a paused guest go on.
+    Resume,
     /// Destroys.
     Destroy,
     /// Frees a volume.
@@ -179,6 +198,7 @@ impl Recorded {
     /// The intent ends, and why.
     pub(super) fn end_intent(&mut self, outcome: AttemptOutcome, reason: Reason, now: Timestamp) {
         self.task = None;
+        self.started = None;
         if let Some(intent) = self.intent.take() {
             let Place { node, vmid } = intent.place;
             self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });

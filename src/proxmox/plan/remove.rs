@@ -196,7 +196,11 @@ impl Context<'_> {
         }
         match (machine.power, removal, intent) {
             (Power::Stopped, ..) => Remains::Step(Step::Act(Action::Destroy(place.clone()))),
-            (_, Removal::Deletion, _) => Remains::Step(Step::Act(Action::Stop(place.clone()))),
+            // The wait for a guest that shuts down holds the lock that a stop needs.
+            (_, Removal::Deletion, _) => Remains::Step(Step::Act(match self.running_shutdown(place) {
+                Some(task) => Action::StopTask(task),
+                None => Action::Stop(place.clone()),
+            })),
             // It runs after all, so it is no failed attempt.
             (_, Removal::FailedAttempt, Some(intent)) => Remains::Step(self.starting(intent)),
             (_, Removal::FailedAttempt, None) => {
@@ -289,11 +293,12 @@ impl Context<'_> {
         Remains::Stuck(Reason::new("VolumeLeft", message), Some(format!("pvesm free {}", volume.id)))
     }
 
-    /// A clone that is given up is stopped; any other task is awaited.
+    /// A clone that is given up is stopped, and so is the wait for a guest that is to go anyway; any other task is awaited.
     fn cancel_task(&self, removal: Removal) -> Planned<Option<Step>> {
         match &self.recorded.task {
             Some(task)
-                if task.action == TaskAction::Clone && matches!(self.task_sight(task)?, TaskSight::Running(_)) =>
+                if matches!(task.action, TaskAction::Clone | TaskAction::Shutdown)
+                    && matches!(self.task_sight(task)?, TaskSight::Running(_)) =>
             {
                 Ok(Some(Step::Act(Action::StopTask(task.clone()))))
             }

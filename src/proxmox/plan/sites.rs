@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{
-    Context, Intent, Place, Planned, Reason, Seen, Step,
+    Context, Intent, Place, Planned, Reason, Seen, Step, Task, TaskAction,
     whose::{Whose, whose},
 };
 use crate::proxmox::{
@@ -173,6 +173,16 @@ impl<'a> Context<'a> {
     pub(super) fn is_busy(&self, place: &Place) -> bool {
         let vmid = place.vmid.to_string();
         self.running_tasks(&place.node, |_, id| id == vmid) > 0
+    }
+
+    /// The task that waits for the place's guest to shut down, whoever asked for it.
+    pub(super) fn running_shutdown(&self, place: &Place) -> Option<Task> {
+        let (site, state) = (self.snapshot().site_of(&place.node)?, self.node(&place.node)?);
+        let vmid = place.vmid.to_string();
+        let mut running = site.tasks.iter().filter(|(_, task)| **task == TaskState::Running).map(|(upid, _)| upid);
+        let upid = running
+            .find(|upid| upid.node() == state.proxmox_name && upid.kind() == "qmshutdown" && upid.id() == vmid)?;
+        Some(Task { upid: upid.clone(), node: place.node.clone(), action: TaskAction::Shutdown })
     }
 
     fn running_tasks(&self, node: &str, wanted: impl Fn(&str, &str) -> bool) -> usize {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Place, Reason, Recorded, Task};
+use super::{Place, Power, Reason, Recorded, ShutdownSpec, Task};
 use crate::proxmox::wire::Vmid;
 
 /// Something that must be looked at before the plan can say more.
@@ -75,6 +75,17 @@ pub enum Action {
     Start(Place),
     /// Stops it hard.
     Stop(Place),
+    /// Asks the guest to end.
+    Shutdown {
+        /// The machine.
+        place: Place,
+        /// How long it has, and what then.
+        how: ShutdownSpec,
+    },
+    /// Pauses it.
+    Suspend(Place),
+    /// Lets a paused guest go on.
+    Resume(Place),
     /// Removes it with its disks.
     Destroy(Place),
     /// Removes a volume.
@@ -103,6 +114,8 @@ pub enum Step {
     Wait(Reason),
     /// It is as desired, but for changes that need a reboot.
     Rest {
+        /// What it is at rest.
+        power: Power,
         /// Keys of the config that wait for a reboot.
         reboot_required: Vec<String>,
     },
@@ -138,6 +151,9 @@ impl Action {
             | Self::Resize { place, .. }
             | Self::Start(place)
             | Self::Stop(place)
+            | Self::Shutdown { place, .. }
+            | Self::Suspend(place)
+            | Self::Resume(place)
             | Self::Destroy(place)
             | Self::FreeVolume { place, .. } => &place.node,
             Self::StopTask(task) => &task.node,
@@ -153,6 +169,9 @@ impl Action {
             Self::Resize { .. } => "Resize",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
+            Self::Shutdown { .. } => "Shutdown",
+            Self::Suspend(_) => "Suspend",
+            Self::Resume(_) => "Resume",
             Self::Destroy(_) => "Destroy",
             Self::FreeVolume { .. } => "FreeVolume",
             Self::StopTask(_) => "StopTask",

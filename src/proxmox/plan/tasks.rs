@@ -31,7 +31,11 @@ impl<'a> Context<'a> {
                     intent.stage = Stage::Abandoning;
                 }
             }),
-            TaskSight::Succeeded | TaskSight::Vanished => self.record(|recorded| recorded.task = None),
+            TaskSight::Succeeded => self.record(|recorded| {
+                recorded.task = None;
+                recorded.note_power(task.action, self.now);
+            }),
+            TaskSight::Vanished => self.record(|recorded| recorded.task = None),
             // A node that is gone takes its task with it; the machine itself is looked at next.
             TaskSight::Unknown(_) if self.is_gone(&task.node) => self.record(|recorded| recorded.task = None),
             TaskSight::Unknown(why) => {
@@ -76,6 +80,9 @@ impl Failed {
             Action::Clone { .. } => (Some(TaskAction::Clone), None, None),
             Action::Resize { .. } => (Some(TaskAction::Resize), None, None),
             Action::Start(_) => (Some(TaskAction::Start), None, None),
+            Action::Shutdown { .. } => (Some(TaskAction::Shutdown), None, None),
+            Action::Suspend(_) => (Some(TaskAction::Suspend), None, None),
+            Action::Resume(_) => (Some(TaskAction::Resume), None, None),
             Action::Configure { .. } | Action::Tag { .. } | Action::StopTask(_) => (None, None, None),
             Action::Stop(place) => (Some(TaskAction::Stop), Some(place), None),
             Action::Destroy(place) => (Some(TaskAction::Destroy), Some(place), Some(destroy_command(place.vmid))),
@@ -191,6 +198,9 @@ fn running(task: &Task, percent: Option<u8>) -> Reason {
         TaskAction::Resize => ("Resizing", "growing the disk"),
         TaskAction::Start => ("Starting", "starting the machine"),
         TaskAction::Stop => ("Stopping", "stopping the machine"),
+        TaskAction::Shutdown => ("ShuttingDown", "asking the guest to shut down"),
+        TaskAction::Suspend => ("Pausing", "pausing the machine"),
+        TaskAction::Resume => ("Resuming", "resuming the machine"),
         TaskAction::Destroy => ("Destroying", "removing the machine"),
         TaskAction::FreeVolume => ("Destroying", "removing a volume"),
     };

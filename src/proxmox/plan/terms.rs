@@ -78,8 +78,13 @@ impl Context<'_> {
 fn is_change(action: &Action) -> bool {
     match action {
         Action::Clone { .. } | Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. } => true,
-        Action::Start(_) | Action::Stop(_) | Action::Destroy(_) | Action::FreeVolume { .. } | Action::StopTask(_) => {
-            false
-        }
+        Action::Start(_)
+        | Action::Shutdown { .. }
+        | Action::Suspend(_)
+        | Action::Resume(_)
+        | Action::Stop(_)
+        | Action::Destroy(_)
+        | Action::FreeVolume { .. }
+        | Action::StopTask(_) => false,
     }
 }

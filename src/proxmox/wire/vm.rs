@@ -20,6 +20,9 @@ pub struct VmStatus {
     pub lock: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
     pub name: Option<String>,
+    /// The QEMU process, if there is one.
+    #[serde(deserialize_with = "lenient::integer")]
+    pub pid: Option<u32>,
     /// Seconds since it was started.
     #[serde(deserialize_with = "lenient::integer")]
     pub uptime: Option<u64>,

@@ -23,6 +23,7 @@ impl Call {
     pub const RESIZE: Self = Self { method: "PUT", path: "/resize$" };
     pub const START: Self = Self { method: "POST", path: "/status/start$" };
     pub const STOP: Self = Self { method: "POST", path: "/status/stop$" };
+    pub const SHUTDOWN: Self = Self { method: "POST", path: "/status/shutdown$" };
     pub const DESTROY: Self = Self { method: "DELETE", path: "/qemu/[0-9]+$" };
 
     /// A fault that hits this call.

@@ -198,6 +198,43 @@ impl Lab {
         self.clusters().patch("main", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
+    /// Patches a machine, and waits until the watch shows it.
+    pub async fn patch(&self, name: &str, patch: Value) {
+        let patched = self.machines().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        let version = |vm: &ProxmoxVM| vm.resource_version().and_then(|version| version.parse::<u64>().ok());
+        let wanted = version(&patched);
+        self.until("the patch is seen", |lab| lab.get(name).is_some_and(|vm| version(&vm) >= wanted)).await;
+    }
+
+    /// Changes the spec of a machine, and waits until it is Ready with it.
+    pub async fn change(&self, name: &str, spec: Value) {
+        self.patch(name, json!({"spec": spec})).await;
+        self.until_ready(&[name]).await;
+    }
+
+    /// Takes the whole status away, as a restore from a backup does.
+    pub async fn wipe(&self, name: &str) {
+        loop {
+            let vm = self.machines().get(name).await.unwrap();
+            let wiped = ProxmoxVM { status: None, ..vm };
+            match self.machines().replace_status(name, &PostParams::default(), &wiped).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                written => return drop(written.unwrap()),
+            }
+        }
+    }
+
+    /// The machine of an object, as the simulated cluster has it.
+    pub fn vm_of(&self, name: &str) -> Option<VmView> {
+        let vmid = self.get(name)?.status?.vmid?;
+        self.simulator.vm(u32::try_from(vmid).ok()?)
+    }
+
+    /// How many tasks of a kind there were.
+    pub fn tasks_of(&self, kind: &str) -> usize {
+        self.simulator.tasks().iter().filter(|task| task.kind == kind).count()
+    }
+
     pub async fn delete(&self, name: &str) {
         self.machines().delete(name, &DeleteParams::default()).await.unwrap();
     }

@@ -16,6 +16,8 @@ use crate::proxmox::{
 pub const GIB: u64 = 1 << 30;
 pub const UID: &str = "uid-1";
 pub const TEMPLATE: Vmid = 9000;
+/// The QEMU process of a machine that runs.
+pub const PROCESS: u32 = 4711;
 
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -44,6 +46,7 @@ pub fn spec() -> MachineSpec {
             password: Some("secret".into()),
             ssh_keys: vec!["ssh-ed25519 AAAA a@b".into()],
         }),
+        power: PowerSpec::default(),
     }
 }
 
@@ -117,7 +120,8 @@ pub fn finished_config(vmid: Vmid) -> VmConfig {
 }
 
 pub fn present(config: VmConfig, power: Power) -> Sight {
-    Sight::Present(Box::new(Machine { current: config.clone(), config, power }))
+    let process = (power != Power::Stopped).then_some(PROCESS);
+    Sight::Present(Box::new(Machine { current: config.clone(), config, power, process }))
 }
 
 /// What another object holds: memory and disk in GiB.
@@ -256,6 +260,11 @@ impl Scene {
         terms
     }
 
+    /// The spec of the machine, changed.
+    pub fn asking(self, change: impl FnOnce(&mut MachineSpec)) -> Self {
+        self.with(|scene| change(scene.spec()))
+    }
+
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
@@ -350,8 +359,17 @@ pub fn word(step: &Step) -> String {
         Step::Retry(_, reason) => format!("retry {}", reason.word),
         Step::Wait(reason) => format!("wait {}", reason.word),
         Step::Stall(reason) => format!("stall {}", reason.word),
-        Step::Rest { reboot_required } if reboot_required.is_empty() => "rest".into(),
-        Step::Rest { reboot_required } => format!("rest, reboot for {}", reboot_required.join(",")),
+        Step::Rest { power, reboot_required } => {
+            let word = match power {
+                Power::Running => "rest",
+                Power::Paused => "rest paused",
+                Power::Stopped => "rest stopped",
+            };
+            match reboot_required.is_empty() {
+                true => word.into(),
+                false => format!("{word}, reboot for {}", reboot_required.join(",")),
+            }
+        }
         Step::Release => "release".into(),
         Step::Act(action) => match action {
             Action::Clone { place: to, source, template, linked, storage, .. } => {
@@ -367,6 +385,12 @@ pub fn word(step: &Step) -> String {
             Action::Resize { place: of, disk, bytes } => format!("resize {} {disk} {}G", place(of), bytes >> 30),
             Action::Start(of) => format!("start {}", place(of)),
             Action::Stop(of) => format!("stop {}", place(of)),
+            Action::Shutdown { place: of, how: ShutdownSpec { force: false, .. } } => {
+                format!("shut down {}", place(of))
+            }
+            Action::Shutdown { place: of, .. } => format!("shut down {} by force", place(of)),
+            Action::Suspend(of) => format!("suspend {}", place(of)),
+            Action::Resume(of) => format!("resume {}", place(of)),
             Action::Destroy(of) => format!("destroy {}", place(of)),
             Action::FreeVolume { place: of, volume } => format!("free {} {volume}", place(of)),
             Action::StopTask(task) => format!("stop {:?} on {}", task.action, task.node),

@@ -10,7 +10,7 @@ use super::{
     walker::{Object, Walker},
     world::{Fault, Guest, Job, NODES, World, site_of},
 };
-use crate::proxmox::plan::*;
+use crate::proxmox::{plan::*, restart};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,7 @@ enum Event {
     Copy,
     Stop,
     Start,
+    Pause,
     Remove,
     Migrate,
     TakeVmid(usize, bool),
@@ -45,6 +46,10 @@ enum Event {
     LoseStatus,
     Delete,
     Grow,
+    /// The spec asks for another power state.
+    Ask(Power),
+    /// The spec asks for a restart.
+    Restart,
 }
 
 struct Stage {
@@ -101,7 +106,7 @@ impl Stage {
                 let copied = world.mine().find(|(_, guest)| whole(guest)).map(|(key, guest)| (*key, guest.clone()));
                 if let Some(((site, _), guest)) = copied {
                     let vmid = 800 + u32::try_from(world.guests.len()).unwrap();
-                    let mut copy = Guest { mine: false, power: 0, ran: None, ..guest };
+                    let mut copy = Guest { mine: false, power: Power::Stopped, ran: None, ..guest };
                     copy.config.remove("smbios1");
                     world.guests.insert((site, vmid), copy);
                 }
@@ -111,7 +116,12 @@ impl Stage {
                 let offline = world.offline.clone();
                 if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none() && !offline.contains(guest.node))
                 {
-                    guest.power = u8::from(matches!(event, Event::Start));
+                    guest.switch(matches!(event, Event::Start));
+                }
+            }
+            Event::Pause => {
+                if let Some(guest) = world.some_of_mine(|guest| guest.power == Power::Running) {
+                    guest.power = Power::Paused;
                 }
             }
             Event::Remove => {
@@ -146,7 +156,7 @@ impl Stage {
                 let free = !world.guests.contains_key(&(site_of(node), vmid));
                 if free && !world.volumes.contains(&(node, vmid, true)) {
                     let config = [("name".to_owned(), "theirs".to_owned())].into();
-                    let guest = Guest { node, config, power: 1, container, mine: false, ran: None };
+                    let guest = Guest { config, power: Power::Running, container, ..Guest::new(node) };
                     world.guests.insert((site_of(node), vmid), guest);
                     world.volumes.insert((node, vmid, false));
                     // A poll is due before anybody can know.
@@ -168,6 +178,8 @@ impl Stage {
                     })
                     .map(|(key, _)| *key)
                     .collect();
+                let recorded = object.recorded.as_ref().and_then(|recorded| recorded.restarted.as_ref());
+                object.forgotten |= description && recorded != object.spec.power.restart.as_ref();
                 for key in both {
                     world.guests.get_mut(&key).unwrap().config.remove(if description {
                         "description"
@@ -195,6 +207,8 @@ impl Stage {
                     world.volumes.remove(&volume);
                 }
                 object.recorded = None;
+                object.forgotten |=
+                    world.mine().any(|(_, guest)| restart::find(guest.config().description()).is_none());
                 object.version += 1;
             }
             Event::Delete => {
@@ -208,6 +222,11 @@ impl Stage {
                 object.spec.disk_bytes += GIB;
                 object.version += 1;
             }
+            Event::Ask(power) => {
+                object.spec.power.state = power;
+                object.version += 1;
+            }
+            Event::Restart => object.ask_for_restart(world),
         }
     }
 
@@ -267,8 +286,9 @@ impl Stage {
     fn do_as_told(&mut self, all: bool) {
         let leftovers = self.object.recorded.iter().flat_map(|recorded| recorded.leftovers.clone());
         for left in leftovers {
-            if let Some(guest) = self.world.guests.get_mut(&(site_of(&left.place.node), left.place.vmid)) {
-                guest.power *= u8::from(!guest.mine);
+            let there = self.world.guests.get_mut(&(site_of(&left.place.node), left.place.vmid));
+            if let Some(guest) = there.filter(|guest| guest.mine) {
+                guest.switch(false);
             }
             if left.command.is_some_and(|command| command.starts_with("pvesm free local:")) {
                 self.world.volumes.retain(|(node, vmid, mine)| !(*mine && place(node, *vmid) == left.place));
@@ -303,7 +323,9 @@ impl Stage {
         let at = place(guest.node, *vmid);
         let recorded = self.object.recorded.as_ref().unwrap();
         assert_eq!(recorded.intent.as_ref().unwrap().place, at);
-        assert_eq!(guest.power, 1);
+        assert_eq!(guest.power, self.object.spec.power.state);
+        let restarted = !self.object.awaits_restart(*vmid, guest);
+        assert!(restarted || self.object.forgotten || guest.power == Power::Stopped, "not restarted: {guest:?}");
         let config = guest.config();
         assert_eq!((config.cores(), config.memory_mib()), (2, 2048));
         assert_eq!(config.boot_disk_size(), Some(self.object.spec.disk_bytes));
@@ -341,6 +363,9 @@ fn events() -> impl Strategy<Value = Event> {
         2 => Just(Event::LoseStatus),
         1 => Just(Event::Delete),
         1 => Just(Event::Grow),
+        1 => Just(Event::Pause),
+        2 => prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Paused)].prop_map(Event::Ask),
+        2 => Just(Event::Restart),
     ]
 }
 

@@ -21,7 +21,7 @@ fn whatever_somebody_does_to_it_is_answered() {
     for (scene, expected) in [
         (kept(Power::Running), "rest"),
         (kept(Power::Stopped), "start a/600"),
-        (kept(Power::Paused), "wait Paused"),
+        (kept(Power::Paused), "resume a/600"),
         (with_config(&[("description", "notes")], Power::Running), "configure a/600 description"),
         (
             with_config(&[("smbios1", "uuid=11111111-2222-3333-4444-555555555555")], Power::Running),
@@ -51,7 +51,7 @@ fn changes_that_wait_for_a_reboot_are_told() {
     let mut scene = kept(Power::Running);
     let config = finished_config(600);
     let current = changed(&config, &[("memory", "1024")]);
-    let machine = Machine { config, current, power: Power::Running };
+    let machine = Machine { config, current, power: Power::Running, process: Some(PROCESS) };
     scene.machines.insert(here(), Sight::Present(Box::new(machine)));
     assert_eq!(scene.outcome(), "rest, reboot for memory");
 }

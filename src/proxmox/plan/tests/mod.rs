@@ -5,6 +5,7 @@ mod create;
 mod explore;
 mod keep;
 mod place;
+mod power;
 mod prefer;
 mod queue;
 mod remove;

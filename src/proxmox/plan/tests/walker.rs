@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     build::*,
-    world::{Fault, World},
+    world::{Fault, Guest, World},
 };
-use crate::proxmox::{client::Error, inventory::Snapshot, outcome, plan::*};
+use crate::proxmox::{client::Error, inventory::Snapshot, outcome, plan::*, wire::Vmid};
 
 /// More looks and records than any reconcile of the model needs.
 const MOST_STEPS: u32 = 60;
@@ -21,11 +21,41 @@ pub struct Object {
     /// None, if the status is not there.
     pub recorded: Option<Recorded>,
     pub version: u32,
+    /// The processes that there were when the last restart was asked for.
+    pub restart: BTreeMap<Vmid, u32>,
+    /// The process that was asked to end for it: never another one.
+    pub ended: Option<u32>,
+    /// What was carried out of it is remembered nowhere any more: neither in the status nor in the notes.
+    pub forgotten: bool,
 }
 
 impl Object {
     pub fn new() -> Self {
-        Self { spec: spec(), exists: true, deleting: false, held: false, recorded: None, version: 0 }
+        Self {
+            spec: spec(),
+            exists: true,
+            deleting: false,
+            held: false,
+            recorded: None,
+            version: 0,
+            restart: BTreeMap::new(),
+            ended: None,
+            forgotten: false,
+        }
+    }
+
+    /// Somebody asks for a restart.
+    pub fn ask_for_restart(&mut self, world: &World) {
+        self.spec.power.restart = Some(format!("restart-{}", self.version));
+        self.restart = world.mine().map(|((_, vmid), guest)| (*vmid, guest.process)).collect();
+        self.ended = None;
+        self.forgotten = false;
+        self.version += 1;
+    }
+
+    /// Whether the last restart that was asked for has not happened to this guest.
+    pub fn awaits_restart(&self, vmid: Vmid, guest: &Guest) -> bool {
+        self.restart.get(&vmid).is_some_and(|process| guest.process <= *process)
     }
 }
 
@@ -167,6 +197,16 @@ impl Walk {
                         world.mine().find(|((_, vmid), guest)| *vmid == place.vmid && guest.node == place.node);
                     let ran = doomed.and_then(|(_, guest)| guest.ran);
                     assert!(ran.is_none_or(|ran| world.seconds - ran <= 60), "{action:?} destroys what was used");
+                }
+                if let Action::Shutdown { place, .. } = &action
+                    && strict
+                    && !self.deleting
+                    && object.spec.power.state != Power::Stopped
+                    && let Some((_, guest)) = world.mine().find(|((_, vmid), _)| *vmid == place.vmid)
+                {
+                    let process = *object.ended.get_or_insert(guest.process);
+                    let due = object.spec.power.restart.is_some() && process == guest.process;
+                    assert!(due || object.forgotten, "{action:?} for no reason: {guest:?}");
                 }
                 let done = world.act(&action, fault, strict);
                 self.clear();

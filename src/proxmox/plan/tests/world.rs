@@ -24,11 +24,16 @@ pub fn template_of(node: &str) -> Vmid {
 }
 
 /// A machine or container.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub struct Guest {
     pub node: &'static str,
+    /// What is in force.
     pub config: BTreeMap<String, String>,
-    pub power: u8,
+    /// What the next boot brings.
+    pub pending: BTreeMap<String, String>,
+    pub power: Power,
+    /// The QEMU process, while there is one.
+    pub process: u32,
     pub container: bool,
     /// A clone call of ours made it.
     pub mine: bool,
@@ -37,7 +42,29 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// Somebody's, without a config and off.
+    pub fn new(node: &'static str) -> Self {
+        Self {
+            node,
+            config: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            power: Power::Stopped,
+            process: 0,
+            container: false,
+            mine: false,
+            ran: None,
+        }
+    }
+
+    /// The config as it will be after the next boot.
     pub fn config(&self) -> VmConfig {
+        let mut config = self.config.clone();
+        config.extend(self.pending.clone());
+        config.into_iter().collect()
+    }
+
+    /// The config that is in force.
+    pub fn current(&self) -> VmConfig {
         self.config.clone().into_iter().collect()
     }
 
@@ -45,12 +72,26 @@ impl Guest {
         self.config = config.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
 
+    /// A change takes effect at once, if it can.
+    fn change(&mut self, key: &str, value: &str) {
+        let waits = matches!(key, "cores" | "sockets" | "memory" | "cpu" | "smbios1");
+        self.pending.remove(key);
+        if !waits || self.power == Power::Stopped {
+            self.config.insert(key.to_owned(), value.to_owned());
+        } else if self.config.get(key).map(String::as_str) != Some(value) {
+            self.pending.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
     pub fn lock(&self) -> Option<&str> {
         self.config.get("lock").map(String::as_str)
     }
 
-    pub fn power(&self) -> Power {
-        if self.power == 1 { Power::Running } else { Power::Stopped }
+    /// QEMU is started or ends.
+    pub fn switch(&mut self, on: bool) {
+        self.config.append(&mut self.pending);
+        self.process += u32::from(on);
+        self.power = if on { Power::Running } else { Power::Stopped };
     }
 }
 
@@ -61,6 +102,9 @@ pub enum Job {
     Resize { vmid: Vmid, bytes: u64 },
     Start(Vmid),
     Stop(Vmid),
+    Shutdown(Vmid),
+    Suspend(Vmid),
+    Resume(Vmid),
     Destroy(Vmid),
 }
 
@@ -173,7 +217,14 @@ impl World {
         if place.vmid == template_of(&place.node) {
             return present(template_config(), Power::Stopped);
         }
-        self.guest_at(place).map_or(Sight::Absent, |guest| present(guest.config(), guest.power()))
+        self.guest_at(place).map_or(Sight::Absent, |guest| {
+            Sight::Present(Box::new(Machine {
+                config: guest.config(),
+                current: guest.current(),
+                power: guest.power,
+                process: (guest.power != Power::Stopped).then_some(guest.process),
+            }))
+        })
     }
 
     pub fn stored(&self, place: &Place) -> Volumes {
@@ -219,7 +270,12 @@ impl World {
             | Action::Tag { place, .. }
             | Action::Resize { place, .. }
             | Action::FreeVolume { place, .. } => place.clone(),
-            Action::Start(place) | Action::Stop(place) | Action::Destroy(place) => place.clone(),
+            Action::Start(place)
+            | Action::Stop(place)
+            | Action::Shutdown { place, .. }
+            | Action::Suspend(place)
+            | Action::Resume(place)
+            | Action::Destroy(place) => place.clone(),
             Action::StopTask(task) => super::build::place(&task.node, 0),
         };
         let node = Self::name(&place.node);
@@ -258,7 +314,7 @@ impl World {
                         ("lock".to_owned(), "clone".to_owned()),
                         ("description".to_owned(), "qmclone temporary file".to_owned()),
                     ]);
-                    let guest = Guest { node, config: stub, power: 0, container: false, mine: true, ran: None };
+                    let guest = Guest { config: stub, mine: true, ..Guest::new(node) };
                     self.guests.insert(key, guest);
                     self.volumes.insert((node, vmid, true));
                 }
@@ -268,7 +324,7 @@ impl World {
             Action::Configure { set, .. } => {
                 let guest = self.unlocked(&place)?;
                 for (key, value) in &set.0 {
-                    guest.config.insert(key.clone(), value.clone());
+                    guest.change(key, value);
                 }
                 Ok(None)
             }
@@ -282,10 +338,27 @@ impl World {
             }
             Action::Start(_) => Ok(Some(self.begin(node, TaskAction::Start, "qmstart", vmid, Job::Start(vmid)))),
             Action::Stop(_) => Ok(Some(self.begin(node, TaskAction::Stop, "qmstop", vmid, Job::Stop(vmid)))),
+            Action::Shutdown { .. } => {
+                if self.guest_at(&place).is_some_and(|guest| guest.power == Power::Paused) {
+                    return Err(refusal(500, "VM is paused - cannot shutdown"));
+                }
+                let job = Job::Shutdown(vmid);
+                Ok(Some(self.begin(node, TaskAction::Shutdown, "qmshutdown", vmid, job)))
+            }
+            Action::Suspend(_) | Action::Resume(_) => {
+                if self.guest_at(&place).is_none_or(|guest| guest.power == Power::Stopped) {
+                    return Err(refusal(500, &format!("VM {vmid} not running")));
+                }
+                let (action, kind, job) = match action {
+                    Action::Suspend(_) => (TaskAction::Suspend, "qmpause", Job::Suspend(vmid)),
+                    _ => (TaskAction::Resume, "qmresume", Job::Resume(vmid)),
+                };
+                Ok(Some(self.begin(node, action, kind, vmid, job)))
+            }
             Action::Destroy(_) => {
                 match self.guest_at(&place) {
                     None => return Err(missing(vmid)),
-                    Some(guest) if guest.power == 1 => {
+                    Some(guest) if guest.power != Power::Stopped => {
                         return Err(refusal(500, &format!("VM {vmid} is running - destroy failed")));
                     }
                     Some(_) => {}
@@ -348,6 +421,9 @@ impl World {
         | Job::Resize { vmid, .. }
         | Job::Start(vmid)
         | Job::Stop(vmid)
+        | Job::Shutdown(vmid)
+        | Job::Suspend(vmid)
+        | Job::Resume(vmid)
         | Job::Destroy(vmid)) = *job;
         let key = (site_of(node), vmid);
         let here = super::build::place(node, vmid);
@@ -368,7 +444,7 @@ impl World {
         }
         if self.guest_at(&here).is_none() {
             return match job {
-                Job::Stop(_) => Ok(()),
+                Job::Stop(_) | Job::Shutdown(_) => Ok(()),
                 _ => Err(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist")),
             };
         }
@@ -378,15 +454,28 @@ impl World {
             return Err(format!("VM is locked ({lock})"));
         }
         match job {
+            Job::Shutdown(_) if !well => return Err("VM quit/powerdown failed - got timeout".into()),
             _ if !well => return Err("command failed: exit code 1".into()),
             Job::Clone { .. } => {}
             Job::Resize { bytes, .. } => {
                 guest.config.insert("scsi0".into(), format!("local:disk,size={}G", bytes >> 30));
             }
-            Job::Start(_) if guest.power == 1 => return Err(format!("VM {vmid} already running")),
-            Job::Start(_) => (guest.power, guest.ran) = (1, Some(seconds)),
-            Job::Stop(_) => guest.power = 0,
-            Job::Destroy(_) if guest.power == 1 => return Err(format!("VM {vmid} is running - destroy failed")),
+            Job::Start(_) if guest.power != Power::Stopped => return Err(format!("VM {vmid} already running")),
+            Job::Start(_) => {
+                guest.switch(true);
+                guest.ran = Some(seconds);
+            }
+            Job::Stop(_) => guest.switch(false),
+            Job::Shutdown(_) if guest.power == Power::Stopped => {}
+            Job::Shutdown(_) => guest.switch(false),
+            Job::Suspend(_) | Job::Resume(_) if guest.power == Power::Stopped => {
+                return Err(format!("VM {vmid} not running"));
+            }
+            Job::Suspend(_) => guest.power = Power::Paused,
+            Job::Resume(_) => guest.power = Power::Running,
+            Job::Destroy(_) if guest.power != Power::Stopped => {
+                return Err(format!("VM {vmid} is running - destroy failed"));
+            }
             Job::Destroy(_) => {
                 self.guests.remove(&key);
                 if !std::mem::take(&mut self.sticky_volumes) {
