@@ -2,6 +2,7 @@
 //! simulated Proxmox, held to the promises of the project.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod change;
 mod conditions;
 mod crashes;
 mod deletion;
@@ -10,6 +11,7 @@ mod failover;
 mod fakepve;
 mod image;
 mod lost_calls;
+mod network;
 mod placement;
 mod power;
 mod processes;
