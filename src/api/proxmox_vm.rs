@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     common::{NameRef, SecretKeyRef},
     conditions::Conditioned,
+    network::{Address, Nic},
     power::{PowerState, Shutdown, Started},
     size::Size,
 };
@@ -90,6 +91,59 @@ pub struct ProxmoxVMSpec {
     /// How the guest is asked to shut down, when it is to stop or restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
+    /// What happens when a change takes effect only at the next boot: `Never` leaves it pending,
+    /// which the status shows, `WhenNeeded` shuts the guest down and starts it again. A changed user, password or SSH key never restarts
+    /// it.
+    #[serde(default)]
+    pub reboot_policy: RebootPolicy,
+    /// Number of CPU sockets, each with `cores` cores. Left as the template has it without. Applies at the next boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub sockets: Option<i64>,
+    /// Model of the CPU as Proxmox names it, such as `host` or `x86-64-v2-AES`. Left as the template has it without.
+    /// Applies at the next boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+    pub cpu_type: Option<String>,
+    /// Network cards. Those of the template that are not named are left as they are; one that was added by being named
+    /// here is taken away when it is named no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub nics: Vec<Nic>,
+    /// Tags that the machine bears in Proxmox, in lower case. Others that it has are left as they are; one that is named
+    /// no more is taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "set"),
+        inner(length(min = 1, max = 64), regex(pattern = "^[a-z0-9_][a-z0-9_.+-]*$"))
+    )]
+    pub tags: Vec<String>,
+    /// The machine's notes in Proxmox. A line that says whose the machine is follows them. Notes made in Proxmox are kept
+    /// without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub description: Option<String>,
+    /// Whether the node starts the machine when it boots itself. Left as the template has it without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_boot: Option<bool>,
+    /// Whether the machine and its disks are protected from being removed, also when this object is deleted: its deletion
+    /// waits until this is false. Left as it is in Proxmox without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<bool>,
+}
+
+/// What happens when a change takes effect only at the next boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RebootPolicy {
+    /// It waits for the next boot, whenever that comes, and shows as pending.
+    #[default]
+    Never,
+    /// The machine is restarted for it.
+    WhenNeeded,
 }
 
 /// A template that is named directly.
@@ -202,6 +256,24 @@ pub struct CloudInit {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub ssh_key_secret_refs: Vec<SecretKeyRef>,
+    /// Addresses of the network cards, one entry for each card.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["nic"])
+    )]
+    pub addresses: Vec<Address>,
+    /// Addresses of name servers; those of the node without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 2, max = 45), regex(pattern = "^[0-9A-Fa-f:.]+$")))]
+    pub dns_servers: Vec<String>,
+    /// The domain in which names are looked for; that of the node without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
+    )]
+    pub search_domain: Option<String>,
 }
 
 /// Where a machine stands in its life.
@@ -285,6 +357,16 @@ pub struct ProxmoxVMStatus {
     /// long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_at: Option<String>,
+    /// What waits for the next boot of the machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub pending_changes: Vec<PendingChange>,
+    /// The last restart for the sake of pending changes: the same changes are worth one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<Reboot>,
+    /// What of the spec was applied, where Proxmox itself does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
     /// Addresses that the guest agent reports, loopback and link-local ones left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
@@ -316,6 +398,45 @@ impl Conditioned for ProxmoxVM {
             .get_or_insert_with(|| ProxmoxVMStatus { observed_generation: -1, ..ProxmoxVMStatus::default() });
         (&mut status.conditions, Some(&mut status.message))
     }
+}
+
+/// A change that waits for the next boot. Of secrets only the key is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingChange {
+    /// The key of the machine's configuration in Proxmox.
+    pub key: String,
+    /// What the machine runs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// What its next boot brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A restart for the sake of pending changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reboot {
+    /// The changes, a line each.
+    pub changes: String,
+    /// The QEMU process that was to end for them.
+    pub process: i64,
+}
+
+/// What of the spec was applied, where Proxmox itself does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The uid and version of the Secret whose password was set last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_version: Option<String>,
+    /// The tags that the spec named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The network cards that are there because the spec named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<String>,
 }
 
 /// What the operator set out to do.

@@ -103,7 +103,7 @@ async fn the_examples_become_ready_and_tell_the_old_systems_story() {
     lab.start();
     let names = apply_examples(&lab).await;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_eq!(names, ["web", "database", "desktop", "builder"]);
+    assert_eq!(names, ["web", "database", "desktop", "builder", "wide"]);
     lab.until_ready(&names).await;
     lab.assert_exactly(&names, "the examples");
 
@@ -160,6 +160,13 @@ async fn the_configs_are_as_the_specs_say(lab: &Lab, names: &[&str]) {
     {
         assert!(range.contains(&place(name)), "{name} has the VMID {}", place(name));
     }
+    let wide = lab.simulator.vm(place("wide")).unwrap().config;
+    for (key, value) in [("sockets", "2"), ("cpu", "x86-64-v2-AES"), ("onboot", "1"), ("nameserver", "192.0.2.53")] {
+        assert_eq!(wide[key], value, "{key}");
+    }
+    assert!(wide["net0"].contains("firewall=1") && wide["net1"].contains("tag=20"), "{wide:?}");
+    assert_eq!(wide["ipconfig1"], "gw=192.0.2.1,ip=192.0.2.10/24");
+    assert!(wide["description"].starts_with("The shop's front end.\nAsk Alice"), "{wide:?}");
     cloud_init(lab, place("web"), &requests).await;
     assert_eq!(disk_of(lab, place("builder")), 40 * GIB, "the default");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attacks;
+mod change;
 mod clones;
 mod cluster_status;
 mod conditions;
@@ -14,6 +15,7 @@ mod fakepve;
 mod image;
 mod lives;
 mod lost_calls;
+mod network;
 mod placement;
 mod power;
 mod processes;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::api::{
-    ProxmoxVM,
+    ProxmoxVM, network,
     proxmox_vm::{self, ProxmoxVMSpec},
     size::Size,
 };
@@ -78,9 +78,17 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             disk,
             clone: _,
             placement: _,
-            cloud_init: _,
+            cloud_init,
             power_state: _,
             shutdown: _,
+            reboot_policy: _,
+            sockets,
+            cpu_type: _,
+            nics,
+            tags,
+            description,
+            on_boot: _,
+            protection: _,
         } = &vm.spec;
         let proxmox_vm::Disk { size, storage } = disk;
         Self {
@@ -88,14 +96,37 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
                 vmid.map(Template::Vmid).or(name.as_deref().map(Template::Name))
             }),
             adopts: None,
-            cores: *cores,
+            cores: cores.saturating_mul(sockets.unwrap_or(1)),
             memory: *memory,
             disks: vec![Disk { field: "spec.disk".to_owned(), size: *size, storage: storage.as_deref() }],
-            nics: Vec::new(),
-            addresses: Vec::new(),
+            nics: nics.iter().enumerate().map(|(index, nic)| card(index, nic)).collect(),
+            addresses: cloud_init
+                .iter()
+                .flat_map(|cloud_init| &cloud_init.addresses)
+                .flat_map(static_addresses)
+                .collect(),
             pool: None,
-            tags: &[],
-            texts: Vec::new(),
+            tags,
+            texts: description.iter().map(|text| ("spec.description", text.as_str())).collect(),
         }
     }
+}
+
+fn card(index: usize, nic: &network::Nic) -> Nic<'_> {
+    let network::Nic { name: _, bridge, model: _, vlan, firewall: _, mac } = nic;
+    // 0 says that there is to be no tag.
+    let vlan = vlan.filter(|vlan| *vlan != 0);
+    Nic { field: format!("spec.nics[{index}]"), bridge, vlan, mac: mac.as_deref() }
+}
+
+/// What is no address is refused elsewhere, and what is drawn by others is nobody's choice.
+fn static_addresses(address: &network::Address) -> Vec<(String, IpAddr)> {
+    let network::Address { nic, ipv4, gateway4: _, ipv6, gateway6: _ } = address;
+    let given = [("ipv4", ipv4), ("ipv6", ipv6)].into_iter();
+    given
+        .filter_map(|(name, text)| {
+            let address = text.as_ref()?.split('/').next()?.parse().ok()?;
+            Some((format!("spec.cloudInit.addresses[{nic}].{name}"), address))
+        })
+        .collect()
 }

@@ -1,10 +1,12 @@
 //! Makes the one change that a step asks for.
 
+use sha_crypt::{PasswordHasher, ShaCrypt};
+
 use crate::{
     controller::fleet::{Fleet, Route},
     proxmox::{
         client::{CloneRequest, ConfigChange, Destroy, Error, Shutdown},
-        plan::{Action, Place, ShutdownSpec, Task, TaskAction},
+        plan::{Action, NewPassword, Password, Place, ShutdownSpec, Task, TaskAction},
         wire::Upid,
     },
 };
@@ -34,12 +36,20 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
             // It runs where the template is.
             Some(Task { upid, node: source.clone(), action: TaskAction::Clone })
         }
-        Action::Configure { place, set, digest } => {
-            let change = ConfigChange { set: set.0.clone(), digest: digest.clone(), ..ConfigChange::default() };
+        Action::Configure { place, set, delete, password, digest } => {
+            let mut change = ConfigChange {
+                set: set.0.clone(),
+                delete: delete.clone(),
+                digest: digest.clone(),
+                ..ConfigChange::default()
+            };
+            if let Some(password) = password {
+                change.set.push(("cipassword".to_owned(), encode(password)?));
+            }
             configure(route(place)?, place, change).await?;
             None
         }
-        Action::Tag { place, tags } => {
+        Action::Tag { place, tags, .. } => {
             let set = vec![("tags".to_owned(), tags.clone())];
             let change = ConfigChange { set, ..ConfigChange::default() };
             configure(route(place)?, place, change).await?;
@@ -88,6 +98,18 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
     })
 }
 
+/// The password as it is sent: a crypt hash, if it is to be one, which Proxmox passes on as it is.
+fn encode(password: &NewPassword) -> Result<String, Error> {
+    let NewPassword { password: Password { text, version: _ }, salt } = password;
+    match salt {
+        None => Ok(text.clone()),
+        Some(salt) => match ShaCrypt::default().hash_password_with_salt(text.as_bytes(), salt) {
+            Ok(hash) => Ok(hash.to_string()),
+            Err(error) => Err(Error::Settings(format!("the password cannot be hashed: {error}"))),
+        },
+    }
+}
+
 /// A refused change is not atomic: what it left pending is read and reverted.
 async fn configure(route: &Route, place: &Place, change: ConfigChange) -> Result<(), Error> {
     let Route { client, name } = route;
@@ -98,7 +120,8 @@ async fn configure(route: &Route, place: &Place, change: ConfigChange) -> Result
     if error.api().is_some_and(|refusal| !refusal.is_auth() && !refusal.is_digest_mismatch())
         && let Ok(pending) = client.vm_pending(name, place.vmid).await
     {
-        let ours = |key: &str| change.set.iter().any(|(set, _)| set == key);
+        let ours =
+            |key: &str| change.set.iter().any(|(set, _)| set == key) || change.delete.iter().any(|set| set == key);
         let revert: Vec<String> = pending
             .iter()
             .filter(|value| value.is_pending() && ours(&value.key))

@@ -36,12 +36,28 @@ pub fn recorded(status: &api::ProxmoxVMStatus) -> Result<plan::Recorded, Invalid
         leftovers: status.leftovers.iter().map(leftover).collect::<Result<_, _>>()?,
         started: status.started.as_ref().map(|Started { at, count }| plan::Started { at: at.0, count: *count }),
         restarted: status.restarted_at.clone(),
+        reboot: status.reboot.as_ref().map(|api::Reboot { changes, process }| plan::Reboot {
+            changes: changes.clone(),
+            process: u32::try_from(*process).unwrap_or_default(),
+        }),
+        applied: applied(status.applied.as_ref()),
     })
 }
 
 /// Writes what is recorded into a status.
 pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
-    let plan::Recorded { lost: _, intent, task, attempts, attempts_total, leftovers, started, restarted } = recorded;
+    let plan::Recorded {
+        lost: _,
+        intent,
+        task,
+        attempts,
+        attempts_total,
+        leftovers,
+        started,
+        restarted,
+        reboot,
+        applied,
+    } = recorded;
     status.node = intent.as_ref().map(|intent| intent.place.node.clone());
     status.vmid = intent.as_ref().map(|intent| i64::from(intent.place.vmid));
     status.intent = intent.as_ref().map(write_intent);
@@ -51,6 +67,27 @@ pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
     status.leftovers = leftovers.iter().map(write_leftover).collect();
     status.started = started.map(|plan::Started { at, count }| Started { at: to_second(at), count });
     status.restarted_at.clone_from(restarted);
+    status.reboot = reboot.as_ref().map(|plan::Reboot { changes, process }| api::Reboot {
+        changes: changes.clone(),
+        process: i64::from(*process),
+    });
+    status.applied = write_applied(applied);
+}
+
+fn applied(applied: Option<&api::Applied>) -> plan::Applied {
+    let api::Applied { password_version, tags, nics } = applied.cloned().unwrap_or_default();
+    plan::Applied { password: password_version, tags, nics }
+}
+
+fn write_applied(applied: &plan::Applied) -> Option<api::Applied> {
+    let plan::Applied { password, tags, nics } = applied.clone();
+    Some(api::Applied { password_version: password, tags, nics }).filter(|applied| *applied != api::Applied::default())
+}
+
+/// What waits for the next boot.
+pub fn write_pending(pending: &plan::Pending) -> api::PendingChange {
+    let plan::Pending { key, current, next } = pending.clone();
+    api::PendingChange { key, current, next }
 }
 
 /// Where the spec wants its machine.

@@ -5,6 +5,7 @@ mod convert;
 mod observe;
 mod report;
 mod resolve;
+mod spec;
 
 pub use convert::to_second;
 
@@ -42,7 +43,8 @@ use crate::{
     proxmox::{
         outcome,
         plan::{
-            self, Action, Claim, Cloning, Desired, Intent, Observed, Power, QUEUED, Recorded, Stage, Step, TaskAction,
+            self, Action, Claim, Cloning, Desired, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step,
+            TaskAction,
         },
         wire::Vmid,
     },
@@ -56,6 +58,8 @@ const WAITING: Duration = Duration::from_secs(20);
 const TASK_RUNNING: Duration = Duration::from_secs(2);
 /// How soon a dependency that does not exist is looked for again: Secrets are not watched.
 const DEPENDENCY: Duration = Duration::from_secs(5);
+/// How soon the Secrets of a machine at rest are read again; at once, when its object changes.
+const SECRETS: Duration = Duration::from_secs(600);
 /// How long a stalled object rests, should nobody touch it.
 const STALLED: Duration = Duration::from_secs(300);
 /// How soon it is tried again to remove what was left behind.
@@ -189,7 +193,7 @@ impl MachineReconciler {
             // A list from before the loss may lack what was made just then.
             world.fleet.inventory.refresh().await;
         }
-        let mut walk = Walk { vm, world, sightings: Sightings::default() };
+        let mut walk = Walk { vm, world, sightings: Sightings::default(), made: None };
         let mut last = "";
         for _ in 0..MOST_STEPS {
             let (step, version) = self.plan(&walk);
@@ -231,6 +235,12 @@ impl MachineReconciler {
                 let recorded = (**recorded).clone();
                 self.record(walk, &step, recorded, version).await?;
                 None
+            }
+            Step::Act(ref action) if walk.made.as_ref().is_some_and(|made| made.is_same(action)) => {
+                let message = "Proxmox took a change and shows other values than it was given; it is tried again later";
+                let step = Step::Retry(Box::new(walk.world.recorded.clone()), Reason::new("NotTaken", message));
+                self.report(walk, &step, None).await?;
+                Some(Next::Backoff)
             }
             Step::Act(ref action) => self.perform(walk, &step, action, version).await?,
             Step::Retry(ref recorded, _) => {
@@ -341,13 +351,19 @@ impl MachineReconciler {
                 Ok(Some(Next::Underway(TASK_RUNNING)))
             }
             Ok(None) => {
+                walk.made = Some(action.clone());
+                let recorded = plan::succeeded(&walk.world.recorded, action);
+                if recorded != walk.world.recorded {
+                    walk.world.recorded = recorded;
+                    self.report(walk, step, None).await?;
+                }
                 // What is written into the notes is to be found by the next search for marks.
                 if let Some(Intent { place, .. }) = &walk.world.recorded.intent {
                     fleet.inventory.reread(&place.node, place.vmid);
                 }
                 Ok(None)
             }
-            Err(error) if matches!(action, Action::Tag { .. }) => {
+            Err(error) if matches!(action, Action::Tag { ours: true, .. }) => {
                 tracing::info!(%error, "Proxmox refuses the tag; the machine goes without");
                 self.tag_refused.lock().insert(walk.world.owner.uid.clone());
                 Ok(None)
@@ -358,7 +374,7 @@ impl MachineReconciler {
                     fleet.doubt_rights();
                     self.shared.clusters.wake(ObjectRef::new(&fleet.name));
                 }
-                let gone = matches!(walk.world.desired, Desired::Gone);
+                let gone = matches!(walk.world.desired, Desired::Gone { .. });
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
                 let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner);
@@ -389,6 +405,7 @@ impl MachineReconciler {
             recorded if !recorded.leftovers.is_empty() => Next::After(LEFTOVERS),
             // The list is from before: a change back to what it shows would wake nobody.
             _ if runs_in_list.is_some_and(|listed| listed != up) => Next::After(LIST_LAG),
+            _ if reads_secrets(&walk.vm) => Next::After(SECRETS),
             _ => Next::Event,
         })
     }
@@ -481,10 +498,19 @@ impl MachineReconciler {
     }
 }
 
+/// Whether the spec refers to Secrets: they are not watched.
+fn reads_secrets(vm: &ProxmoxVM) -> bool {
+    vm.spec.cloud_init.as_ref().is_some_and(|cloud_init| {
+        cloud_init.password_secret_ref.is_some() || !cloud_init.ssh_key_secret_refs.is_empty()
+    })
+}
+
 /// An object on its way through a reconcile.
 struct Walk {
     /// As it was last read or written.
     vm: ProxmoxVM,
     world: World,
     sightings: Sightings,
+    /// The change that was made last.
+    made: Option<Action>,
 }

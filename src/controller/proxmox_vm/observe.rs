@@ -91,7 +91,15 @@ async fn machine(fleet: &Fleet, snapshot: &Snapshot, place: &Place) -> Sight {
                 client.vm_config(name, place.vmid, ConfigView::Current).await.map_err(missing)?
             }
         };
-        Ok(Sight::Present(Box::new(Machine { config, current, power, process: status.pid })))
+        // One that starts gets a drive that is made anew.
+        let unprepared = match power {
+            Power::Running | Power::Paused if config.cloudinit_drive().is_some() => {
+                let values = client.vm_cloud_init(name, place.vmid).await.unwrap_or_default();
+                values.into_iter().filter(|value| value.is_pending()).map(|value| (value.key, value.value)).collect()
+            }
+            Power::Running | Power::Paused | Power::Stopped => BTreeMap::new(),
+        };
+        Ok(Sight::Present(Box::new(Machine { config, current, power, process: status.pid, unprepared })))
     };
     seen.await.unwrap_or_else(|other| other)
 }

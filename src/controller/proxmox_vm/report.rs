@@ -9,7 +9,7 @@ use crate::{
         power::PowerState,
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
     },
-    proxmox::plan::{Action, Intent, Power, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{Action, Intent, Pending, Power, Reason, Recorded, Stage, Step, TaskAction},
 };
 
 /// Whether changes wait for a reboot.
@@ -66,8 +66,9 @@ pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMS
     let (verdict, reason) = verdict(&status, recorded, step, moved_on);
     status.message = Some(reason.message.clone());
     conditions::set_verdict(&mut status.conditions, &verdict, &reason.word, &reason.message, generation, now);
-    if let Step::Rest { power: _, reboot_required } = step {
-        set_reboot_required(&mut status, reboot_required, generation, now);
+    if let Step::Rest { power: _, pending } = step {
+        status.pending_changes = pending.iter().map(convert::write_pending).collect();
+        set_reboot_required(&mut status, &keys(pending), generation, now);
     }
     status
 }
@@ -144,7 +145,7 @@ fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
 
 fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on: bool) -> (Verdict, Reason) {
     match step {
-        Step::Rest { power, reboot_required } => {
+        Step::Rest { power, pending } => {
             let (word, what) = match power {
                 Power::Running => ("Running", "runs"),
                 Power::Paused => ("Paused", "is paused"),
@@ -152,8 +153,8 @@ fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on:
             };
             let place = recorded.intent.as_ref().map(|intent| &intent.place);
             let mut message = place.map_or(what.to_owned(), |at| format!("{what} on {} as VM {}", at.node, at.vmid));
-            if !reboot_required.is_empty() {
-                message += &format!("; {} will change at the next reboot", reboot_required.join(", "));
+            if !pending.is_empty() {
+                message += &format!("; {} will change at the next reboot", keys(pending));
             }
             (Verdict::Ready, Reason::new(word, message))
         }
@@ -216,12 +217,16 @@ fn doing(action: &Action) -> Reason {
     }
 }
 
-fn set_reboot_required(status: &mut ProxmoxVMStatus, keys: &[String], generation: i64, now: Timestamp) {
+fn keys(pending: &[Pending]) -> String {
+    pending.iter().map(|change| change.key.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn set_reboot_required(status: &mut ProxmoxVMStatus, keys: &str, generation: i64, now: Timestamp) {
     if keys.is_empty() {
         conditions::remove_condition(&mut status.conditions, REBOOT_REQUIRED);
         return;
     }
-    let message = format!("{} will change at the next reboot of the machine", keys.join(", "));
+    let message = format!("{keys} will change at the next reboot of the machine");
     let condition = conditions::condition(REBOOT_REQUIRED, "True", "PendingChanges", &message, generation, now);
     conditions::set_condition(&mut status.conditions, condition);
 }

@@ -11,7 +11,7 @@ use crate::{
         common::SecretKeyRef,
         power::{PowerState, RESTARTED_AT, Shutdown},
         proxmox_cluster::ProxmoxClusterSpec,
-        proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec},
+        proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec, RebootPolicy},
     },
     controller::{
         Shared, finalizer,
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-use super::convert;
+use super::{convert, spec};
 
 /// What an object's reconcile works with.
 pub struct World {
@@ -74,6 +74,12 @@ fn stall(word: &str, message: impl Into<String>) -> Stop {
     Stop::Resolved(Resolved::Stalled(Reason::new(word, message)))
 }
 
+impl From<spec::Invalid> for Stop {
+    fn from(invalid: spec::Invalid) -> Self {
+        stall("InvalidSpec", invalid.to_string())
+    }
+}
+
 /// Resolves an object.
 ///
 /// # Errors
@@ -95,7 +101,7 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     let recorded = recorded(vm, held)?;
     let cluster = cluster(shared, vm, deleting).await?;
     let desired = if deleting {
-        Desired::Gone
+        Desired::Gone { protection: vm.spec.protection }
     } else if cluster.metadata.deletion_timestamp.is_some() && !held {
         let name = cluster.name_any();
         return Err(wait(
@@ -200,22 +206,39 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         cloud_init,
         power_state,
         shutdown,
+        reboot_policy,
+        sockets,
+        cpu_type,
+        nics,
+        tags,
+        description,
+        on_boot,
+        protection,
     } = &vm.spec;
     let cloud_init = match cloud_init {
-        Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
+        Some(cloud_init) => {
+            Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), cloud_init).await?)
+        }
         None => None,
     };
     Ok(MachineSpec {
         name: vm.name_any(),
         source: source(os.as_deref(), template.as_ref())?,
-        cores: u32::try_from(*cores).map_err(|_| stall("InvalidSpec", "spec.cores: must be at least 1"))?,
+        cores: spec::count("spec.cores", *cores)?,
         memory_mib: memory.mebibytes().unsigned_abs(),
         disk_bytes: disk.size.bytes().unsigned_abs(),
         storage: disk.storage.clone(),
         linked: *clone == CloneKind::Linked,
         placement: placement.as_ref().map(convert::placement).unwrap_or_default(),
         cloud_init,
-        power: power(vm, *power_state, shutdown.as_ref()),
+        power: power(vm, *power_state, shutdown.as_ref(), *reboot_policy),
+        sockets: sockets.map(|sockets| spec::count("spec.sockets", sockets)).transpose()?,
+        cpu_type: cpu_type.clone(),
+        nics: spec::nics(nics)?,
+        on_boot: *on_boot,
+        protection: *protection,
+        description: spec::description(description.as_ref())?,
+        tags: spec::tags(tags),
     })
 }
 
@@ -238,7 +261,7 @@ fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>) -> Resul
     }
 }
 
-fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>) -> PowerSpec {
+fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>, reboot: RebootPolicy) -> PowerSpec {
     let Shutdown { timeout_seconds, force_after_timeout } = shutdown.cloned().unwrap_or_default();
     PowerSpec {
         state: convert::power(state),
@@ -247,36 +270,50 @@ fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>) -> Powe
             force: force_after_timeout,
         },
         restart: vm.annotations().get(RESTARTED_AT).map(|value| restart::value(value)),
+        reboot: spec::reboots(reboot),
     }
 }
 
-async fn read_cloud_init(client: Client, namespace: &str, spec: &CloudInit) -> Result<plan::CloudInit, Stop> {
-    let CloudInit { user, password_secret_ref, ssh_keys, ssh_key_secret_refs } = spec;
+async fn read_cloud_init(client: Client, namespace: &str, cloud_init: &CloudInit) -> Result<plan::CloudInit, Stop> {
+    let CloudInit { user, password_secret_ref, ssh_keys, ssh_key_secret_refs, addresses, dns_servers, search_domain } =
+        cloud_init;
     let api = Api::<Secret>::namespaced(client, namespace);
     let password = match password_secret_ref {
-        Some(reference) => Some(read_key(&api, reference, "spec.cloudInit.passwordSecretRef").await?),
+        Some(reference) => {
+            let (text, version) = read_key(&api, reference, "spec.cloudInit.passwordSecretRef").await?;
+            Some(plan::Password { text, version })
+        }
         None => None,
     };
     let mut keys: Vec<String> = ssh_keys.iter().map(|key| key.trim().to_owned()).collect();
     for (index, reference) in ssh_key_secret_refs.iter().enumerate() {
         let field = format!("spec.cloudInit.sshKeySecretRefs[{index}]");
-        let text = read_key(&api, reference, &field).await?;
+        let (text, _) = read_key(&api, reference, &field).await?;
         // Proxmox refuses comments and blank lines.
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         keys.extend(lines.map(str::to_owned));
     }
-    Ok(plan::CloudInit { user: user.clone(), password, ssh_keys: keys })
+    Ok(plan::CloudInit {
+        user: user.clone(),
+        password,
+        ssh_keys: keys,
+        addresses: spec::addresses(addresses)?,
+        dns_servers: spec::dns_servers(dns_servers)?,
+        search_domain: search_domain.clone(),
+    })
 }
 
-async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<String, Stop> {
+/// A text of a Secret, and which version of the Secret it is.
+async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<(String, String), Stop> {
     let SecretKeyRef { name, key } = reference;
     let secret = api.get_opt(name).await?.ok_or_else(|| {
         wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created"))
     })?;
+    let version = format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     let value = secret.data.unwrap_or_default().remove(key).ok_or_else(|| {
         wait("DependencyNotFound", format!("{field}: Secret {name} has no key {key}; waiting until it has"))
     })?;
     String::from_utf8(value.0)
-        .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+        .map(|text| (text.trim_end_matches(['\n', '\r']).to_owned(), version))
         .map_err(|_| wait("InvalidSecret", format!("{field}: {key} of Secret {name} is no text")))
 }

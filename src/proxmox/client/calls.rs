@@ -98,6 +98,11 @@ impl Client {
         self.read(&vm_path(node, vmid, "/pending"), Params::new()).await
     }
 
+    /// Every key for cloud-init, with what its drive was made with and what it would be made with now.
+    pub async fn vm_cloud_init(&self, node: &str, vmid: Vmid) -> Result<Vec<PendingValue>> {
+        self.read(&vm_path(node, vmid, "/cloudinit"), Params::new()).await
+    }
+
     pub async fn vm_status_current(&self, node: &str, vmid: Vmid) -> Result<VmStatus> {
         self.read(&vm_path(node, vmid, "/status/current"), Params::new()).await
     }

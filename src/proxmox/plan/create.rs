@@ -1,8 +1,8 @@
 //! From an intent to a machine that may be started.
 
 use super::{
-    Action, AttemptOutcome, ConfigValues, Context, Fleet, Intent, Machine, MachineSpec, Place, Planned, Power, Reason,
-    Removal, Seen, Stage, Step, config, notes,
+    Action, AttemptOutcome, Context, Fleet, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen,
+    Stage, Step,
     remove::Remains,
     sites::Elsewhere,
     whose::{Whose, claimants, whose},
@@ -119,31 +119,6 @@ impl Context<'_> {
             intent.reason = None;
             intent.since = self.now;
         })
-    }
-
-    /// The next change of the config or the disk, if one is due.
-    pub(super) fn change(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
-        let place = &intent.place;
-        let config = &machine.config;
-        let mut set = config::differences(spec, self.owner, place, intent.stage, config);
-        let notes = notes::difference(spec, self.owner, place, self.recorded, machine);
-        set.extend(notes.map(|notes| ("description".to_owned(), notes)));
-        if !set.is_empty() {
-            let (set, digest) = (ConfigValues(set), config.digest().map(str::to_owned));
-            return Some(Step::Act(Action::Configure { place: place.clone(), set, digest }));
-        }
-        if let Some((disk, size)) = config.boot_disk().zip(config.boot_disk_size())
-            && size < spec.disk_bytes
-        {
-            let (place, disk) = (place.clone(), disk.to_owned());
-            return Some(Step::Act(Action::Resize { place, disk, bytes: spec.disk_bytes }));
-        }
-        match config::missing_tag(config) {
-            Some(tags) if intent.stage == Stage::Creating && !self.observed.tag_refused => {
-                Some(Step::Act(Action::Tag { place: place.clone(), tags }))
-            }
-            _ => None,
-        }
     }
 
     /// What keeps the machine from being changed.

@@ -21,7 +21,7 @@ pub struct Place {
 }
 
 /// The machine that the spec asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct MachineSpec {
     /// Name in Proxmox, a DNS name.
     pub name: String,
@@ -43,6 +43,35 @@ pub struct MachineSpec {
     pub cloud_init: Option<CloudInit>,
     /// Whether it runs, and how that changes.
     pub power: PowerSpec,
+    /// CPU sockets; as they are, if not given.
+    pub sockets: Option<u32>,
+    /// Model of the CPU, as Proxmox names it; as it is, if not given.
+    pub cpu_type: Option<String>,
+    /// Network cards, by their key in Proxmox. Others are left as they are.
+    pub nics: BTreeMap<String, Nic>,
+    /// Whether its node starts it when it boots itself; as it is, if not given.
+    pub on_boot: Option<bool>,
+    /// Whether Proxmox refuses to remove it; as it is, if not given.
+    pub protection: Option<bool>,
+    /// The user's part of the notes; as it is, if not given.
+    pub description: Option<String>,
+    /// Tags beside ours.
+    pub tags: Vec<String>,
+}
+
+/// A network card. What is not given stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// The bridge it is on.
+    pub bridge: String,
+    /// What the guest sees: `virtio`, `e1000`, …
+    pub model: Option<String>,
+    /// The VLAN, 0 for none.
+    pub vlan: Option<u16>,
+    /// Whether Proxmox' firewall is on for it.
+    pub firewall: Option<bool>,
+    /// Its address.
+    pub mac: Option<String>,
 }
 
 /// Whether a machine runs, and how that changes.
@@ -54,11 +83,13 @@ pub struct PowerSpec {
     pub shutdown: ShutdownSpec,
     /// What the last restart was asked for with; another value asks for another restart.
     pub restart: Option<String>,
+    /// It is restarted for changes that take effect at no other time.
+    pub reboot: bool,
 }
 
 impl Default for PowerSpec {
     fn default() -> Self {
-        Self { state: Power::Running, shutdown: ShutdownSpec::default(), restart: None }
+        Self { state: Power::Running, shutdown: ShutdownSpec::default(), restart: None, reboot: false }
     }
 }
 
@@ -114,6 +145,12 @@ pub enum Source {
     },
 }
 
+impl Default for Source {
+    fn default() -> Self {
+        Self::Os(String::new())
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,22 +162,34 @@ impl fmt::Display for Source {
 }
 
 /// What cloud-init is told.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CloudInit {
     /// Name of the user.
     pub user: Option<String>,
     /// The user's password.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// Public SSH keys, one each.
     pub ssh_keys: Vec<String>,
+    /// Addresses, by the key in Proxmox, `ipconfig0`: the parts of the value, `ip` and `gw`, `ip6` and `gw6`.
+    pub addresses: BTreeMap<String, BTreeMap<String, String>>,
+    /// Name servers.
+    pub dns_servers: Vec<String>,
+    /// The domain in which names are looked for.
+    pub search_domain: Option<String>,
 }
 
-impl fmt::Debug for CloudInit {
+/// A password. Proxmox never tells it again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password {
+    /// What the user types.
+    pub text: String,
+    /// Which version of its source this is: another version may be another password.
+    pub version: String,
+}
+
+impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloudInit")
-            .field("user", &self.user)
-            .field("ssh_keys", &self.ssh_keys.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Password").field("version", &self.version).finish_non_exhaustive()
     }
 }
 
@@ -271,5 +320,8 @@ pub enum Desired {
         terms: Terms,
     },
     /// Nothing of it is to be left.
-    Gone,
+    Gone {
+        /// Whether the spec protects it, which holds also against the deletion of its object.
+        protection: Option<bool>,
+    },
 }

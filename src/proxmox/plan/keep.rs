@@ -32,13 +32,17 @@ impl Context<'_> {
 
     fn run(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Step {
         let place = &intent.place;
+        let pending = config::pending(spec, self.recorded, machine);
         let due = match self.change(spec, intent, machine) {
             Some(change) => Some(change),
             // From now on it is a machine that ran.
             None if intent.stage == Stage::Starting && machine.power != Power::Stopped => {
                 return self.establish(place, machine.power);
             }
-            None => self.power(spec, intent, machine),
+            None => match self.reboot(spec, machine, &pending) {
+                Ok(reboot) => self.power(spec, intent, machine, reboot),
+                Err(record) => return record,
+            },
         };
         if let Some(step) = due {
             return match step {
@@ -53,7 +57,7 @@ impl Context<'_> {
         if let Some(value) = notes::restart_done(spec, self.recorded, machine) {
             return self.record(|recorded| recorded.restarted = Some(value));
         }
-        Step::Rest { power: machine.power, reboot_required: config::held_back(&machine.config, &machine.current) }
+        Step::Rest { power: machine.power, pending }
     }
 
     /// The machine is what it was to become.

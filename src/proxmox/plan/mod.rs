@@ -6,6 +6,7 @@
 // An early answer is a step like any other; there is one for each plan.
 #![allow(clippy::result_large_err)]
 
+mod change;
 mod config;
 mod create;
 mod desired;
@@ -26,6 +27,7 @@ mod whose;
 
 use jiff::Timestamp;
 
+pub use change::succeeded;
 pub use config::TAG;
 pub use desired::*;
 pub use observed::*;
@@ -44,10 +46,14 @@ const RETRIES_PER_NODE: i64 = 5;
 ///
 /// Steps that look or record are answered at once, with the plan asked again; a step that acts makes one change.
 pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Observed<'_>, now: Timestamp) -> Step {
-    let context = Context { owner, recorded, observed, now };
+    let protection = match desired {
+        Desired::Running { machine, .. } => machine.protection,
+        Desired::Gone { protection } => *protection,
+    };
+    let context = Context { owner, protection, recorded, observed, now };
     let step = match desired {
         _ if recorded.lost => context.recover_from_marks(),
-        Desired::Gone => context.remove_everything(),
+        Desired::Gone { .. } => context.remove_everything(),
         Desired::Running { machine, fleet, terms } => match &recorded.intent {
             None => context.new_on_terms(terms).unwrap_or_else(|| context.choose_place(machine, fleet)),
             Some(intent) => match intent.stage {
@@ -59,7 +65,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     };
     let step = match desired {
         Desired::Running { terms, .. } => context.on_terms(terms, flatten(step)),
-        Desired::Gone => flatten(step),
+        Desired::Gone { .. } => flatten(step),
     };
     match step {
         Step::Act(action) if context.lacks_quorum(action.node()) && !matches!(action, Action::StopTask(_)) => {
@@ -73,7 +79,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
         }
         // Nothing else to do now: the time to look whether something that was left behind can go.
         Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
-            if recorded.task.is_none() && !recorded.lost && !matches!(desired, Desired::Gone) =>
+            if recorded.task.is_none() && !recorded.lost && !matches!(desired, Desired::Gone { .. }) =>
         {
             flatten(context.tidy().map(|tidied| tidied.unwrap_or(step)))
         }
@@ -110,6 +116,8 @@ enum Seen<'a> {
 /// What every part of the plan reads.
 struct Context<'a> {
     owner: &'a Owner,
+    /// What the spec says of the machine's protection.
+    protection: Option<bool>,
     recorded: &'a Recorded,
     observed: &'a Observed<'a>,
     now: Timestamp,

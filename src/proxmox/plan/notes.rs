@@ -18,8 +18,17 @@ pub(super) fn difference(
     let old = machine.config.description();
     let mark = owner.mark(place.vmid);
     let restart = restart(spec, recorded, machine);
-    let same = Mark::find(old).one() == Some(&mark) && restart::find(old) == restart;
-    (!same).then(|| compose(&text(&machine.config), &mark, restart))
+    let there = text(&machine.config);
+    // Proxmox keeps no blanks at the ends of lines.
+    let wanted = spec.description.as_ref().map(|text| tidy(text));
+    let same_text = wanted.as_ref().is_none_or(|wanted| *wanted == tidy(&there));
+    let same = same_text && Mark::find(old).one() == Some(&mark) && restart::find(old) == restart;
+    (!same).then(|| compose(wanted.as_ref().unwrap_or(&there), &mark, restart))
+}
+
+fn tidy(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 /// The user's part of the notes.

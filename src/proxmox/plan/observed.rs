@@ -49,6 +49,8 @@ pub struct Machine {
     pub power: Power,
     /// The QEMU process, while it runs.
     pub process: Option<u32>,
+    /// The keys for cloud-init with which its drive was not made yet, while it runs, and what the drive has instead.
+    pub unprepared: BTreeMap<String, Option<String>>,
 }
 
 /// Whether a machine runs.

@@ -51,9 +51,9 @@ impl Started {
 
 impl Context<'_> {
     /// The next change of the machine's power, if one is due.
-    pub(super) fn power(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
+    pub(super) fn power(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine, reboot: bool) -> Option<Step> {
         let place = || intent.place.clone();
-        let restart = notes::restart_due(spec, machine);
+        let restart = reboot || notes::restart_due(spec, machine);
         match (machine.power, spec.power.state) {
             (Power::Stopped, Power::Stopped) => None,
             (Power::Stopped, Power::Running | Power::Paused) => Some(self.start(intent)),

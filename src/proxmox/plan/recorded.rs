@@ -27,6 +27,30 @@ pub struct Recorded {
     pub started: Option<Started>,
     /// The last restart that was carried out, by what it was asked for with.
     pub restarted: Option<String>,
+    /// The last restart for the sake of changes.
+    pub reboot: Option<Reboot>,
+    /// What of the spec was applied, where the machine itself does not tell.
+    pub applied: Applied,
+}
+
+/// A restart for the sake of changes that take effect at no other time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reboot {
+    /// The changes.
+    pub changes: String,
+    /// The QEMU process that was to end.
+    pub process: u32,
+}
+
+/// What of the spec was applied, where the machine itself does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The version of the password.
+    pub password: Option<String>,
+    /// The tags that the spec named.
+    pub tags: Vec<String>,
+    /// The network cards that are there because the spec named them.
+    pub nics: Vec<String>,
 }
 
 /// A start of the machine.
@@ -199,6 +223,8 @@ impl Recorded {
     pub(super) fn end_intent(&mut self, outcome: AttemptOutcome, reason: Reason, now: Timestamp) {
         self.task = None;
         self.started = None;
+        self.reboot = None;
+        self.applied = Applied::default();
         if let Some(intent) = self.intent.take() {
             let Place { node, vmid } = intent.place;
             self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });

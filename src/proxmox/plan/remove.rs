@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use super::{
-    Action, AttemptOutcome, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Recorded, Removal, Seen,
-    Stage, Step, TaskAction, TaskSight, Volume, Volumes,
+    Action, AttemptOutcome, ConfigValues, Context, Intent, Leftover, Machine, Place, Planned, Power, Reason, Recorded,
+    Removal, Seen, Stage, Step, TaskAction, TaskSight, Volume, Volumes,
     whose::{Whose, whose},
 };
 use crate::proxmox::inventory::Reach;
@@ -164,11 +164,8 @@ impl Context<'_> {
                 Reason::new("NodeUnreachable", format!("{node} cannot be asked about VM {vmid}: {why}")),
                 None,
             )),
-            Seen::Absent => match intent {
-                Some(intent) => match self.moved(intent)? {
-                    Some(remains) => Ok(remains),
-                    None => self.loose_volumes(place),
-                },
+            Seen::Absent => match self.moved(place, intent)? {
+                Some(remains) => Ok(remains),
                 None => self.loose_volumes(place),
             },
             Seen::Present(machine) => Ok(match whose(self.owner, place, &machine.config) {
@@ -189,10 +186,31 @@ impl Context<'_> {
             );
             return Remains::Stuck(Reason::new("Locked", message), None);
         }
-        if machine.config.is_protected() {
-            let message =
-                format!("VM {vmid} on {node} is protected; take the protection away in Proxmox to let it be removed");
-            return Remains::Stuck(Reason::new("Protected", message), None);
+        let used = intent.is_some_and(|intent| intent.stage == Stage::Established);
+        match self.protection {
+            Some(true) if used && removal == Removal::Deletion => {
+                let message = format!(
+                    "spec.protection is true, so VM {vmid} on {node} is kept; set it to false to let it be removed"
+                );
+                return Remains::Stuck(Reason::new("Protected", message), None);
+            }
+            // The spec says that it is not to be, so that is ours to take away.
+            Some(false) if machine.config.is_protected() => {
+                return Remains::Step(Step::Act(Action::Configure {
+                    place: place.clone(),
+                    set: ConfigValues(vec![("protection".to_owned(), "0".to_owned())]),
+                    delete: Vec::new(),
+                    password: None,
+                    digest: machine.config.digest().map(str::to_owned),
+                }));
+            }
+            Some(_) | None if machine.config.is_protected() => {
+                let message = format!(
+                    "VM {vmid} on {node} is protected; take the protection away in Proxmox to let it be removed"
+                );
+                return Remains::Stuck(Reason::new("Protected", message), None);
+            }
+            Some(_) | None => {}
         }
         match (machine.power, removal, intent) {
             (Power::Stopped, ..) => Remains::Step(Step::Act(Action::Destroy(place.clone()))),
@@ -228,9 +246,10 @@ impl Context<'_> {
     }
 
     /// Before a machine is believed to be gone, its siblings are asked: somebody may have moved it.
-    fn moved(&self, intent: &Intent) -> Planned<Option<Remains>> {
-        let place = &intent.place;
-        if let Some(source) = self.at_its_template(intent)? {
+    fn moved(&self, place: &Place, intent: Option<&Intent>) -> Planned<Option<Remains>> {
+        if let Some(intent) = intent
+            && let Some(source) = self.at_its_template(intent)?
+        {
             return Ok(Some(Remains::Step(self.record_intent(intent, |intent| intent.place = source))));
         }
         for node in self.siblings(&place.node) {
@@ -238,7 +257,17 @@ impl Context<'_> {
             match self.sight(&other)? {
                 Seen::Absent => {}
                 Seen::Present(machine) if whose(self.owner, &other, &machine.config) == Whose::Ours => {
-                    let step = self.record_intent(intent, |intent| intent.place = other);
+                    let step = match intent {
+                        Some(intent) => self.record_intent(intent, |intent| intent.place = other),
+                        // It is the attempt's own.
+                        None if self.recorded.intent.as_ref().is_some_and(|intent| intent.place == other) => continue,
+                        None => self.record(|recorded| {
+                            recorded.leftovers.retain(|left| left.place != other);
+                            if let Some(left) = recorded.leftovers.iter_mut().find(|left| left.place == *place) {
+                                left.place = other;
+                            }
+                        }),
+                    };
                     return Ok(Some(Remains::Step(step)));
                 }
                 Seen::Present(_) => {}

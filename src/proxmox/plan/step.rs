@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Place, Power, Reason, Recorded, ShutdownSpec, Task};
+use super::{Password, Place, Power, Reason, Recorded, ShutdownSpec, Task};
 use crate::proxmox::wire::Vmid;
 
 /// Something that must be looked at before the plan can say more.
@@ -23,6 +23,33 @@ pub struct ConfigValues(pub Vec<(String, String)>);
 impl fmt::Debug for ConfigValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+/// A password on its way to Proxmox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPassword {
+    /// The password.
+    pub password: Password,
+    /// What it is hashed with; given as it is, without.
+    pub salt: Option<Vec<u8>>,
+}
+
+/// A value that waits for the next boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its key in Proxmox.
+    pub key: String,
+    /// What is in force.
+    pub current: Option<String>,
+    /// What the next boot brings. Of a secret neither is told.
+    pub next: Option<String>,
+}
+
+impl Pending {
+    /// Whether it is worth a restart of its own: logins are prepared for the next boot, whenever that comes.
+    pub fn needs_reboot(&self) -> bool {
+        !matches!(self.key.as_str(), "ciuser" | "cipassword" | "sshkeys")
     }
 }
 
@@ -52,15 +79,23 @@ pub enum Action {
         place: Place,
         /// Keys and values.
         set: ConfigValues,
+        /// Keys to remove.
+        delete: Vec<String>,
+        /// The password for the guest's user.
+        password: Option<NewPassword>,
         /// Digest of the config that this was computed from.
         digest: Option<String>,
     },
-    /// Adds our tag to those the machine has. Best effort.
+    /// Changes the tags, in a call of their own: they need rights of their own.
     Tag {
         /// The machine.
         place: Place,
         /// All tags.
         tags: String,
+        /// Our own is among them: best effort.
+        ours: bool,
+        /// Those that the spec names.
+        named: Vec<String>,
     },
     /// Grows a disk to a size.
     Resize {
@@ -116,8 +151,8 @@ pub enum Step {
     Rest {
         /// What it is at rest.
         power: Power,
-        /// Keys of the config that wait for a reboot.
-        reboot_required: Vec<String>,
+        /// What waits for the next boot.
+        pending: Vec<Pending>,
     },
     /// Nothing more can be done without help.
     Stall(Reason),
@@ -158,6 +193,17 @@ impl Action {
             | Self::FreeVolume { place, .. } => &place.node,
             Self::StopTask(task) => &task.node,
         }
+    }
+
+    /// Whether it asks for the same as another, whatever config it was computed from.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let dateless = |action: &Self| match action.clone() {
+            Self::Configure { place, set, delete, password, digest: _ } => {
+                Self::Configure { place, set, delete, password, digest: None }
+            }
+            action => action,
+        };
+        dateless(self) == dateless(other)
     }
 
     /// What kind of change it is, for logs: its values may be secret.

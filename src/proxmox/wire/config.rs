@@ -58,6 +58,11 @@ impl VmConfig {
         self.flag("protection")
     }
 
+    /// Whether its node starts it when it boots itself.
+    pub fn is_on_boot(&self) -> bool {
+        self.flag("onboot")
+    }
+
     /// A clone whose first drive is still being copied: it has neither name nor marks yet.
     pub fn is_temporary_clone(&self) -> bool {
         self.description().trim() == TEMPORARY_DESCRIPTION

@@ -43,10 +43,11 @@ pub fn spec() -> MachineSpec {
         placement: Placement::default(),
         cloud_init: Some(CloudInit {
             user: Some("admin".into()),
-            password: Some("secret".into()),
+            password: Some(Password { text: "secret".into(), version: "1".into() }),
             ssh_keys: vec!["ssh-ed25519 AAAA a@b".into()],
+            ..CloudInit::default()
         }),
-        power: PowerSpec::default(),
+        ..MachineSpec::default()
     }
 }
 
@@ -121,7 +122,7 @@ pub fn finished_config(vmid: Vmid) -> VmConfig {
 
 pub fn present(config: VmConfig, power: Power) -> Sight {
     let process = (power != Power::Stopped).then_some(PROCESS);
-    Sight::Present(Box::new(Machine { current: config.clone(), config, power, process }))
+    Sight::Present(Box::new(Machine { current: config.clone(), config, power, process, unprepared: BTreeMap::new() }))
 }
 
 /// What another object holds: memory and disk in GiB.
@@ -242,6 +243,7 @@ impl Scene {
                 retries: 0,
                 since: at(0),
             });
+            scene.recorded.applied.password = Some("1".into());
         })
     }
 
@@ -294,7 +296,7 @@ impl Scene {
     }
 
     pub fn deleted(self) -> Self {
-        self.with(|scene| scene.desired = Desired::Gone)
+        self.with(|scene| scene.desired = Desired::Gone { protection: None })
     }
 
     /// A task that is awaited.
@@ -359,15 +361,16 @@ pub fn word(step: &Step) -> String {
         Step::Retry(_, reason) => format!("retry {}", reason.word),
         Step::Wait(reason) => format!("wait {}", reason.word),
         Step::Stall(reason) => format!("stall {}", reason.word),
-        Step::Rest { power, reboot_required } => {
+        Step::Rest { power, pending } => {
             let word = match power {
                 Power::Running => "rest",
                 Power::Paused => "rest paused",
                 Power::Stopped => "rest stopped",
             };
-            match reboot_required.is_empty() {
+            let keys: Vec<_> = pending.iter().map(|change| change.key.as_str()).collect();
+            match keys.is_empty() {
                 true => word.into(),
-                false => format!("{word}, reboot for {}", reboot_required.join(",")),
+                false => format!("{word}, reboot for {}", keys.join(",")),
             }
         }
         Step::Release => "release".into(),
@@ -377,11 +380,13 @@ pub fn word(step: &Step) -> String {
                 let on = storage.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
                 format!("clone {template}{from} to {}{on}{}", place(to), if *linked { ", linked" } else { "" })
             }
-            Action::Configure { place: of, set, .. } => {
-                let keys: Vec<_> = set.0.iter().map(|(key, _)| key.as_str()).collect();
+            Action::Configure { place: of, set, delete, password, .. } => {
+                let password = password.as_ref().map(|_| "cipassword".to_owned());
+                let set = set.0.iter().map(|(key, _)| key.clone());
+                let keys: Vec<_> = set.chain(delete.iter().map(|key| format!("-{key}"))).chain(password).collect();
                 format!("configure {} {}", place(of), keys.join(","))
             }
-            Action::Tag { place: of, tags } => format!("tag {} {tags}", place(of)),
+            Action::Tag { place: of, tags, .. } => format!("tag {} {tags}", place(of)),
             Action::Resize { place: of, disk, bytes } => format!("resize {} {disk} {}G", place(of), bytes >> 30),
             Action::Start(of) => format!("start {}", place(of)),
             Action::Stop(of) => format!("stop {}", place(of)),

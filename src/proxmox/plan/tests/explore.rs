@@ -50,6 +50,34 @@ enum Event {
     Ask(Power),
     /// The spec asks for a restart.
     Restart,
+    /// Something else of the spec changes.
+    Change(u32),
+    /// Whether changes restart the machine.
+    Reboot(bool),
+    /// Somebody changes the config by hand.
+    Meddle(u32),
+}
+
+const NICS: [&str; 2] = ["net1", "net2"];
+
+/// Another spec, by a number.
+fn change(spec: &mut MachineSpec, number: u32) {
+    let [first, second] = NICS.map(str::to_owned);
+    let nic = |vlan| Nic { bridge: "vmbr0".into(), model: None, vlan: Some(vlan), firewall: None, mac: None };
+    let cloud_init = spec.cloud_init.as_mut().unwrap();
+    match number {
+        0 => spec.cores = 5 - spec.cores,
+        1 => spec.memory_mib = 6144 - spec.memory_mib,
+        2 => spec.description = Some("for Alice".into()),
+        3 => spec.tags = vec!["web".into()],
+        4 => spec.tags = Vec::new(),
+        5 => drop(spec.nics.insert(first, nic(1))),
+        6 => drop(spec.nics.insert(second, nic(2))),
+        7 => spec.nics.clear(),
+        8 => cloud_init.ssh_keys.push(format!("ssh-ed25519 AAAA {}", cloud_init.ssh_keys.len())),
+        9 => cloud_init.password.as_mut().unwrap().version += "1",
+        _ => spec.on_boot = Some(spec.on_boot != Some(true)),
+    }
 }
 
 struct Stage {
@@ -57,15 +85,23 @@ struct Stage {
     object: Object,
     walkers: [Walker; 2],
     removed_by_hand: bool,
+    /// The status was lost, and what it alone knew.
+    lost: bool,
 }
 
 impl Stage {
     fn new() -> Self {
-        Self { world: World::new(), object: Object::new(), walkers: Default::default(), removed_by_hand: false }
+        Self {
+            world: World::new(),
+            object: Object::new(),
+            walkers: Default::default(),
+            removed_by_hand: false,
+            lost: false,
+        }
     }
 
     fn happen(&mut self, event: Event) {
-        let Self { world, object, walkers, removed_by_hand } = self;
+        let Self { world, object, walkers, removed_by_hand, lost } = self;
         if matches!(event, Event::Step(1) | Event::Faulty(1, _)) {
             // What a clone leaves that failed and that nobody has a record of bears no mark: no plan can find it.
             (world.sticks, world.sticky_volumes) = (false, false);
@@ -207,6 +243,7 @@ impl Stage {
                     world.volumes.remove(&volume);
                 }
                 object.recorded = None;
+                *lost = true;
                 object.forgotten |=
                     world.mine().any(|(_, guest)| restart::find(guest.config().description()).is_none());
                 object.version += 1;
@@ -225,6 +262,24 @@ impl Stage {
             Event::Ask(power) => {
                 object.spec.power.state = power;
                 object.version += 1;
+            }
+            Event::Change(number) => {
+                change(&mut object.spec, number);
+                object.version += 1;
+            }
+            Event::Reboot(reboot) => {
+                object.spec.power.reboot = reboot;
+                object.version += 1;
+            }
+            Event::Meddle(number) => {
+                if let Some(guest) = world.some_of_mine(|guest| guest.lock().is_none()) {
+                    match number {
+                        0 => guest.change("cores", "16"),
+                        1 => guest.change("tags", "cloudfaster;theirs"),
+                        2 => guest.change("net5", "virtio=02:00:00:00:00:01,bridge=theirs"),
+                        _ => guest.change("ciuser", "eve"),
+                    }
+                }
             }
             Event::Restart => object.ask_for_restart(world),
         }
@@ -327,9 +382,18 @@ impl Stage {
         let restarted = !self.object.awaits_restart(*vmid, guest);
         assert!(restarted || self.object.forgotten || guest.power == Power::Stopped, "not restarted: {guest:?}");
         let config = guest.config();
-        assert_eq!((config.cores(), config.memory_mib()), (2, 2048));
-        assert_eq!(config.boot_disk_size(), Some(self.object.spec.disk_bytes));
+        let spec = &self.object.spec;
+        assert_eq!((config.cores(), config.memory_mib()), (spec.cores, spec.memory_mib));
+        assert_eq!(config.boot_disk_size(), Some(spec.disk_bytes));
         assert_eq!(config.get("cipassword"), Some("secret"));
+        assert_eq!((config.get("ciuser"), config.is_on_boot()), (Some("admin"), spec.on_boot == Some(true)));
+        assert!(spec.tags.iter().all(|tag| config.tags().contains(tag)), "{config:?}");
+        let there = NICS.iter().filter(|nic| config.get(nic).is_some()).map(|nic| (*nic).to_owned());
+        assert!(self.lost || there.eq(spec.nics.keys().cloned()), "{config:?}");
+        let text = spec.description.as_deref().unwrap_or_default();
+        assert!(config.description().starts_with(text), "{config:?}");
+        let waits = guest.pending.keys().any(|key| matches!(key.as_str(), "cores" | "memory"));
+        assert!(!waits || !spec.power.reboot || guest.power == Power::Stopped, "not restarted for {guest:?}");
         assert!(config.description().contains(&owner().mark(*vmid).line()));
         assert_eq!(config.smbios_uuid(), Some(owner().smbios_uuid(*vmid)));
         let volumes: Vec<_> = self.world.volumes.iter().filter(|(.., mine)| *mine).collect();
@@ -366,6 +430,9 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::Pause),
         2 => prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Paused)].prop_map(Event::Ask),
         2 => Just(Event::Restart),
+        8 => (0..11_u32).prop_map(Event::Change),
+        2 => any::<bool>().prop_map(Event::Reboot),
+        2 => (0..4_u32).prop_map(Event::Meddle),
     ]
 }
 

@@ -51,7 +51,8 @@ fn changes_that_wait_for_a_reboot_are_told() {
     let mut scene = kept(Power::Running);
     let config = finished_config(600);
     let current = changed(&config, &[("memory", "1024")]);
-    let machine = Machine { config, current, power: Power::Running, process: Some(PROCESS) };
+    let machine =
+        Machine { config, current, power: Power::Running, process: Some(PROCESS), unprepared: Default::default() };
     scene.machines.insert(here(), Sight::Present(Box::new(machine)));
     assert_eq!(scene.outcome(), "rest, reboot for memory");
 }

@@ -1,6 +1,7 @@
 //! The plan's tests: tables of situations, and walks through a model of Proxmox.
 
 mod build;
+mod change;
 mod create;
 mod explore;
 mod keep;

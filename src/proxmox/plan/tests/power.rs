@@ -131,7 +131,8 @@ fn a_restart_is_noted_carried_out_and_noted_as_done() {
 #[test]
 fn a_restart_is_not_repeated_when_the_status_or_the_notes_are_lost() {
     let mut lost = asked(noted("now", None), Power::Running).with(|scene| {
-        scene.recorded = Recorded { lost: true, ..Recorded::default() };
+        let applied = scene.recorded.applied.clone();
+        scene.recorded = Recorded { lost: true, applied, ..Recorded::default() };
     });
     assert_eq!(word(&lost.settle()), "rest");
     let edited =

@@ -73,7 +73,7 @@ impl Guest {
     }
 
     /// A change takes effect at once, if it can.
-    fn change(&mut self, key: &str, value: &str) {
+    pub fn change(&mut self, key: &str, value: &str) {
         let waits = matches!(key, "cores" | "sockets" | "memory" | "cpu" | "smbios1");
         self.pending.remove(key);
         if !waits || self.power == Power::Stopped {
@@ -223,6 +223,7 @@ impl World {
                 current: guest.current(),
                 power: guest.power,
                 process: (guest.power != Power::Stopped).then_some(guest.process),
+                unprepared: BTreeMap::new(),
             }))
         })
     }
@@ -321,10 +322,16 @@ impl World {
                 let job = Job::Clone { vmid, description: description.clone(), clash };
                 Ok(Some(self.begin(node, TaskAction::Clone, "qmclone", *template, job)))
             }
-            Action::Configure { set, .. } => {
+            Action::Configure { set, delete, password, .. } => {
                 let guest = self.unlocked(&place)?;
                 for (key, value) in &set.0 {
                     guest.change(key, value);
+                }
+                if let Some(password) = password {
+                    guest.change("cipassword", &password.password.text);
+                }
+                for key in delete {
+                    guest.config.remove(key);
                 }
                 Ok(None)
             }
