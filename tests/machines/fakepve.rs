@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Lab, cluster,
+    Lab, cluster, open_tenants,
     recorder::{Exchange, Recorder},
     small,
 };
@@ -111,6 +111,7 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
     let mut main = cluster(&["pve1".to_owned()]);
     main.spec.endpoints = vec![recorder.url.clone()];
     main.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [recorder.fingerprint]})).unwrap());
+    main.spec.tenants = serde_json::from_value(open_tenants()).unwrap();
     lab.clusters().create(&PostParams::default(), &main).await.unwrap();
     lab.start();
     let cloud_init = json!({

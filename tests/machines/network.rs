@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Lab, is_ready, reason, small};
+use crate::support::{Lab, is_ready, open_tenants, reason, small};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVYy5KqQJ7o7gxDIxf1q9Jq0m8qm0p7y0cXl0x0Y0aB a@b";
 
@@ -44,6 +44,7 @@ async fn running(spec: Value) -> Lab {
     let lab = Lab::bare(Scenario { boot_seconds: 0, ..small(1) }).await;
     secret(&lab, "login", json!({"password": "open sesame", "keys": KEY})).await;
     lab.connect().await;
+    lab.patch_cluster(json!({"spec": {"tenants": open_tenants()}})).await;
     let mut lab = lab;
     lab.start();
     lab.machine("one", spec).await;
@@ -106,7 +107,7 @@ async fn cards_change_while_it_runs_and_keep_their_addresses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bridge_that_does_not_exist_is_told_and_mended() {
     let lab = running(json!({})).await;
-    lab.patch("one", json!({"spec": {"nics": [{"name": "net1", "bridge": "nosuch"}]}})).await;
+    lab.patch("one", json!({"spec": {"nics": [{"name": "net1", "bridge": "vmbr99"}]}})).await;
     lab.until("the refusal", |lab| reason(&lab.get("one").unwrap().status.unwrap().conditions).1.contains("net1"))
         .await;
     assert!(!vm(&lab).config.contains_key("net1") && vm(&lab).pending.is_empty(), "{}", lab.describe());

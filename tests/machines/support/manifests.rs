@@ -43,6 +43,18 @@ pub fn cluster(nodes: &[String]) -> ProxmoxCluster {
     }))
 }
 
+/// The tenant's entry with networks and addresses of its own choice, which are closed otherwise.
+pub fn open_tenants() -> Value {
+    json!([{
+        "namespaceSelector": {"matchLabels": {"cloudfaster.app/tenant": "true"}},
+        "allow": {
+            "networks": [{"bridge": "vmbr*"}, {"bridge": "vmbr*", "vlans": [{"from": 1, "to": 4094}]}],
+            "macPrefixes": ["BC:24:11"],
+            "addresses": ["0.0.0.0/0", "::/0"],
+        },
+    }])
+}
+
 /// A small machine that needs every call of the creation, with `spec` laid over it.
 pub fn machine(name: &str, spec: Value) -> ProxmoxVM {
     let mut object = json!({

@@ -9,7 +9,7 @@ pub mod recorder;
 
 pub use crash::{Call, Crash};
 pub use lab::{Lab, is_ready, reason};
-pub use manifests::{cluster, machine, small};
+pub use manifests::{cluster, machine, open_tenants, small};
 
 use std::sync::Once;
 
