@@ -7,7 +7,7 @@ use cloudfaster::simulator::{AclSpec, Effect, Fault, Release, RequestRecord, Sce
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{Lab, reason, small};
+use crate::support::{Lab, open_tenants, reason, small};
 
 /// What the administrator typed on a node, as far as it gives rights.
 #[derive(Clone, Default)]
@@ -164,4 +164,26 @@ async fn none_of_the_documented_rights_can_be_spared() {
     let of_nine = of_nine.into_iter().map(|each| something_is_refused(Release::V9, nine.clone(), each));
     let of_eight = of_eight.into_iter().map(|each| something_is_refused(Release::V8, eight.clone(), each));
     tokio::join!(join_all(of_nine), join_all(of_eight));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn network_cards_of_ones_own_need_one_right_more() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md")).unwrap();
+    let command = "pveum role modify CloudFasterMachines --append 1 --privs ";
+    let more = page.split(command).nth(1).expect("the page says which").split('`').next().unwrap();
+    let few = documented(Release::V9);
+    let mut enough = few.clone();
+    enough.roles.get_mut("CloudFasterMachines").unwrap().extend(more.split(' ').map(str::to_owned));
+    let carded = json!({"nics": [{"name": "net1", "bridge": "vmbr0"}]});
+    for (rights, works) in [(enough, true), (few, false)] {
+        let lab = rights.lab(Release::V9).await;
+        lab.patch_cluster(json!({"spec": {"tenants": open_tenants()}})).await;
+        lab.machine("one", carded.clone()).await;
+        if works {
+            lab.until_ready(&["one"]).await;
+            assert!(refused(&lab).is_empty(), "{:#?}", refused(&lab));
+        } else {
+            lab.until("it is refused", |lab| !refused(lab).is_empty()).await;
+        }
+    }
 }
