@@ -168,7 +168,7 @@ impl Schema {
     }
 
     fn check_duplicates(&self, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
-        let mut seen = Vec::with_capacity(items.len());
+        let (mut seen, mut told) = (Vec::with_capacity(items.len()), Vec::new());
         for (index, item) in items.iter().enumerate() {
             let identity = match &self.list {
                 ListKind::Map(keys) => self.identity(item, keys),
@@ -176,10 +176,12 @@ impl Schema {
                 ListKind::Atomic if self.unique => item.clone(),
                 ListKind::Atomic => return,
             };
-            if seen.contains(&identity) {
-                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(Some(shown(&identity)))));
-            } else {
+            if !seen.contains(&identity) {
                 seen.push(identity);
+            } else if !told.contains(&identity) {
+                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(Some(shown(&identity)))));
+                // As Kubernetes: once, however often it comes.
+                told.push(identity);
             }
         }
     }
