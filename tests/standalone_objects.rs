@@ -74,7 +74,7 @@ async fn refusals_have_the_texts_of_kubernetes() {
     blind.metadata.resource_version = None;
     assert_eq!(
         refusal(machines.replace("web", &post(), &blind).await).2,
-        "Machine.cloudfaster.app \"web\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+        "machines.cloudfaster.app \"web\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
     );
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "nowhere");
     let secret =
@@ -335,20 +335,8 @@ async fn what_is_owned_goes_with_its_owner_unless_it_is_orphaned() {
     let machines = machines(&client);
     let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
     for (owner, map) in [("one", "follows"), ("two", "stays")] {
-        let owner: DynamicObject = machines.create(&post(), &machine(owner, &json!({}))).await.unwrap();
-        let owned = json!({
-            "metadata": {
-                "name": map,
-                "ownerReferences": [{
-                    "apiVersion": "cloudfaster.app/v1alpha1",
-                    "kind": "Machine",
-                    "name": owner.name_any(),
-                    "uid": owner.uid(),
-                }],
-            },
-        });
-        let owned: ConfigMap = serde_json::from_value(owned).unwrap();
-        maps.create(&post(), &owned).await.unwrap();
+        let owner = machines.create(&post(), &machine(owner, &json!({}))).await.unwrap();
+        maps.create(&post(), &owned(&owner, map, &[])).await.unwrap();
     }
     let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     machines.delete("two", &orphan).await.unwrap();
@@ -356,4 +344,43 @@ async fn what_is_owned_goes_with_its_owner_unless_it_is_orphaned() {
     standalone_support::gone(&maps, "follows").await;
     let stays = maps.get("stays").await.unwrap();
     assert_eq!(stays.metadata.owner_references, None);
+}
+
+/// A ConfigMap that holds up its owner.
+fn owned(owner: &DynamicObject, name: &str, finalizers: &[&str]) -> ConfigMap {
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": name,
+            "finalizers": finalizers,
+            "ownerReferences": [{
+                "apiVersion": "cloudfaster.app/v1alpha1",
+                "kind": "Machine",
+                "name": owner.name_any(),
+                "uid": owner.uid(),
+                "blockOwnerDeletion": true,
+            }],
+        },
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn in_the_foreground_an_owner_goes_after_what_it_owns() {
+    let plane = in_memory().await;
+    let client = client(&plane);
+    let machines = machines(&client);
+    let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let owner = machines.create(&post(), &machine("one", &json!({}))).await.unwrap();
+    maps.create(&post(), &owned(&owner, "free", &[])).await.unwrap();
+    maps.create(&post(), &owned(&owner, "held", &["cloudfaster.app/test"])).await.unwrap();
+    let foreground =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    machines.delete("one", &foreground).await.unwrap();
+    standalone_support::gone(&maps, "free").await;
+    let waits = machines.get("one").await.unwrap();
+    assert_eq!(waits.finalizers(), ["foregroundDeletion"]);
+    assert!(maps.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
+    let freed = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    maps.patch("held", &PatchParams::default(), &freed).await.unwrap();
+    standalone_support::gone(&machines, "one").await;
 }

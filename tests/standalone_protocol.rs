@@ -89,7 +89,8 @@ async fn what_is_not_served_is_refused_in_the_shape_of_kubernetes() {
             415,
             "UnsupportedMediaType",
         ),
-        (Method::PATCH, web, vec![("Content-Type", "application/apply-patch+yaml")], "{}", 415, "UnsupportedMediaType"),
+        (Method::PATCH, web, vec![("Content-Type", "application/apply-patch+cbor")], "{}", 415, "UnsupportedMediaType"),
+        (Method::PATCH, web, vec![("Content-Type", "application/apply-patch+yaml")], "{}", 422, "Invalid"),
         (Method::POST, MACHINES, vec![json], &big, 413, "RequestEntityTooLarge"),
         (Method::POST, MACHINES, vec![json], "{", 400, "BadRequest"),
         (Method::POST, MACHINES, vec![json], "[]", 400, "BadRequest"),
@@ -135,6 +136,11 @@ async fn invalid_objects_are_refused_with_a_cause_for_each_field() {
                     "reason": "FieldValueNotSupported",
                     "message": "Unsupported value: \"On\": supported values: \"Running\", \"Stopped\", \"Paused\"",
                     "field": "spec.power",
+                },
+                {
+                    "reason": "FieldValueInvalid",
+                    "message": "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+                    "field": "<nil>",
                 },
             ],
         })

@@ -35,21 +35,17 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
         ),
         (
             json!({ "cores": 5_000_000_000_i64, "os": "x" }),
-            "[spec.cores: Invalid value: 5000000000: spec.cores in body should be less than or equal to 128, <nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.cores]",
+            "[<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.cores, spec.cores: Invalid value: 5000000000: spec.cores in body should be less than or equal to 128]",
         ),
         (
             json!({ "memory": "4096" }),
             "spec.memory: Invalid value: \"4096\": spec.memory in body should match '^[1-9][0-9]*(Mi|Gi|Ti)$'",
         ),
         (json!({ "os": "" }), "spec.os: Invalid value: \"\": spec.os in body should be at least 1 chars long"),
-        (
-            json!({ "power": "On" }),
-            "spec.power: Unsupported value: \"On\": supported values: \"Running\", \"Stopped\", \"Paused\"",
-        ),
         (json!({ "tags": ["a", "a"] }), "spec.tags[1]: Duplicate value: \"a\""),
         (
             json!({ "disks": [{ "name": "a", "size": 1 }, { "name": "a", "size": 2 }] }),
-            "spec.disks[1]: Duplicate value: map[string]interface {}{\"name\":\"a\"}",
+            "spec.disks[1]: Duplicate value: {\"name\":\"a\"}",
         ),
         (
             json!({ "disks": [{ "name": "a", "size": 0 }] }),
@@ -57,7 +53,7 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
         ),
         (
             json!({ "linked": true, "disks": [{ "name": "a", "size": 1 }, { "name": "b", "size": 1 }] }),
-            "spec: Invalid value: \"object\": a linked clone has one disk",
+            "spec: Invalid value: a linked clone has one disk",
         ),
     ] {
         let refused = message(machines.create(&PostParams::default(), &machine("web", &spec)).await);
@@ -66,6 +62,10 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
     // These hide the rules in CEL, and say so.
     for (spec, expected) in [
         (json!({ "os": null }), "spec.os: Required value"),
+        (
+            json!({ "power": "On" }),
+            "spec.power: Unsupported value: \"On\": supported values: \"Running\", \"Stopped\", \"Paused\"",
+        ),
         (
             json!({ "cores": "many" }),
             "spec.cores: Invalid value: \"string\": spec.cores in body must be of type integer: \"string\"",
@@ -76,7 +76,7 @@ async fn each_rule_of_the_schema_refuses_with_its_text() {
         ),
         (
             json!({ "cores": 1.5 }),
-            "spec.cores: Invalid value: \"float64\": spec.cores in body must be of type int32: \"float64\"",
+            "spec.cores: Invalid value: \"float64\": spec.cores in body must be of type int32: \"float64\", <nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.cores",
         ),
         (json!({ "os": "a".repeat(33) }), "spec.os: Too long: may not be more than 32 bytes"),
         (json!({ "tags": ["a", "b", "c", "d"] }), "spec.tags: Too many: 4: must have at most 3 items"),
@@ -134,14 +134,14 @@ async fn transition_rules_compare_with_the_item_of_the_same_key() {
     };
     assert_eq!(
         message(patch(json!({ "os": "ubuntu" })).await),
-        format!("{INVALID}spec.os: Invalid value: \"string\": the OS is immutable")
+        format!("{INVALID}spec.os: Invalid value: \"ubuntu\": the OS is immutable")
     );
     let swapped = json!([{ "name": "b", "size": 20 }, { "name": "a", "size": 10 }, { "name": "c", "size": 1 }]);
     patch(json!({ "disks": swapped })).await.unwrap();
     let shrunk = json!([{ "name": "b", "size": 19 }, { "name": "a", "size": 10 }]);
     assert_eq!(
         message(patch(json!({ "disks": shrunk })).await),
-        format!("{INVALID}spec.disks[0].size: Invalid value: \"integer\": a disk never shrinks: from 20 to 19")
+        format!("{INVALID}spec.disks[0].size: Invalid value: 19: a disk never shrinks: from 20 to 19")
     );
 }
 
@@ -155,9 +155,11 @@ async fn unknown_fields_are_refused_warned_of_or_dropped_as_asked() {
     patch["metadata"]["lables"] = json!({});
     let strict = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
     let refused = machines.patch("web", &strict, &Patch::Merge(&patch)).await;
-    assert_eq!(
-        message(refused),
-        "strict decoding error: unknown field \"metadata.lables\", unknown field \"spec.coers\", unknown field \"spec.disks[0].sice\""
+    let refused = message(refused);
+    assert!(
+        refused.starts_with(" \"\" is invalid: patch: Invalid value: ")
+            && refused.ends_with("strict decoding error: unknown field \"metadata.lables\", unknown field \"spec.coers\", unknown field \"spec.disks[0].sice\""),
+        "{refused}"
     );
 
     for (asked, warnings) in [("Warn", 3), ("Ignore", 0)] {

@@ -120,7 +120,7 @@ async fn versions_from_before_the_history_are_gone() {
     assert!(matches!(&list, Err(Error::Api(status)) if status.code == 410 && status.reason == "Expired"), "{list:?}");
     let future = watch_error(&plane, "99999").await;
     assert_eq!(future["code"], 504);
-    assert!(future["message"].as_str().unwrap().starts_with("Too large resource version: 99999, current: "));
+    assert!(future["message"].as_str().unwrap().starts_with("Timeout: Too large resource version: 99999, current: "));
     plane.close().await;
 }
 

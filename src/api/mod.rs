@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod proxmox_cluster;
 pub mod proxmox_vm;
 pub mod size;
+pub mod tenant;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps,

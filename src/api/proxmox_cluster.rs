@@ -3,7 +3,7 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     common::{NameRef, VmidRange},
     conditions::Conditioned,
     size::Size,
+    tenant::Tenant,
 };
 
 /// A Proxmox VE cluster behind one or several endpoints, or a set of stand-alone hosts: how to reach them, the order
@@ -72,14 +73,50 @@ pub struct ProxmoxClusterSpec {
     /// What is kept free on each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve: Option<Reserve>,
-    /// Who may make machines here. Nobody, if the list is empty.
+    /// How many clones may run at a time. Machines wait for their turn.
+    #[serde(default)]
+    pub clones: CloneLimits,
+    /// Who may make machines here, and what they may ask for. Nobody, if the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub tenants: Vec<Tenant>,
+    /// Tags that no tenant may put on a machine; a name may end in `*`, which stands for any ending. `cloudfaster`, whatever
+    /// begins so, and the tags that `templates` name are reserved in any case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 127), regex(pattern = "^[^*]*[*]?$")))]
+    pub reserved_tags: Vec<String>,
 }
 
 fn default_fallback_range() -> VmidRange {
     VmidRange { from: 9000, to: 9999 }
+}
+
+/// How many clones may run at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloneLimits {
+    /// Clones on a node, of all its templates.
+    #[serde(default = "default_clones_per_node")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_node: i64,
+    /// Clones of one template of a node. With more than two, those on LVM and ZFS run into each other's storage locks.
+    #[serde(default = "default_clones_per_template")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_template: i64,
+}
+
+impl Default for CloneLimits {
+    fn default() -> Self {
+        Self { per_node: default_clones_per_node(), per_template: default_clones_per_template() }
+    }
+}
+
+fn default_clones_per_node() -> i64 {
+    4
+}
+
+fn default_clones_per_template() -> i64 {
+    2
 }
 
 /// Where the credentials for Proxmox are.
@@ -187,15 +224,6 @@ pub struct Reserve {
     pub storage: Option<Size>,
 }
 
-/// A set of namespaces that may use the cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Tenant {
-    /// Labels of the namespaces. An empty selector means every namespace; one namespace is selected by its label
-    /// `kubernetes.io/metadata.name`.
-    pub namespace_selector: LabelSelector,
-}
-
 /// What was observed of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -203,7 +231,8 @@ pub struct ProxmoxClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready`, `Reconciling` and `Stalled`, `TLSVerified`, and `Paused`.
+    /// `Ready`, `Reconciling` and `Stalled`; `TLSVerified`, `RightsSufficient` and `TemplatesFound` are there when they are
+    /// false, `Paused` when it is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -213,10 +242,21 @@ pub struct ProxmoxClusterStatus {
     /// Nodes that are online, of those named: `4/5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_ready: Option<String>,
+    /// Clones that run, whoever began them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_clones: Option<i64>,
+    /// Each operating system of the spec, and how many nodes have a template for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<OsStatus>,
     /// Each node, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
+    /// Secrets of the operator's namespace that are held by its finalizer for this cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub held_secrets: Vec<String>,
 }
 
 impl Conditioned for ProxmoxCluster {
@@ -232,7 +272,17 @@ impl Conditioned for ProxmoxCluster {
     }
 }
 
-/// What was observed of a node.
+/// On how many nodes there is a template for an operating system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OsStatus {
+    /// Name of the operating system.
+    pub os: String,
+    /// Nodes on which its template was found.
+    pub nodes: i64,
+}
+
+/// What was observed of a node. Figures that come and go are told anew only when they have changed by a twentieth.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
@@ -240,13 +290,66 @@ pub struct NodeStatus {
     pub name: String,
     /// Whether the node is online.
     pub online: bool,
-    /// Operating systems for which a template was found.
+    /// Proxmox VE's version, of the cluster or host that the node belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Templates that were found, by operating system.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub templates: Vec<String>,
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["os"]))]
+    pub templates: Vec<FoundTemplate>,
+    /// Memory that neither is used nor has been promised to a machine, in GiB: `48Gi`. The reserve is part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_free: Option<String>,
+    /// Memory in all, in GiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_total: Option<String>,
+    /// Number of CPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<i64>,
+    /// Load of all CPUs together, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_load: Option<i64>,
+    /// Storages that can hold disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub storages: Vec<StorageStatus>,
+    /// Clones that run on the node, whoever began them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_clones: Option<i64>,
     /// Why the node cannot be used, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When `online` or `message` last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+}
+
+/// A template that was found on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundTemplate {
+    /// Name of the operating system.
+    pub os: String,
+    /// VMID of the template.
+    pub vmid: i64,
+    /// The node that has it on a shared storage, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// What was observed of a storage, as its node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageStatus {
+    /// Name of the storage.
+    pub name: String,
+    /// Whether it works at the moment.
+    pub active: bool,
+    /// Whether other nodes see the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+    /// Room that is left, in GiB, at most.
+    pub free: String,
+    /// Room in all, in GiB.
+    pub total: String,
 }

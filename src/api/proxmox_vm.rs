@@ -43,16 +43,25 @@ use super::{
     printcolumn(name = "Memory", type_ = "string", priority = 1, json_path = ".spec.memory"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
 )]
-#[x_kube(validation = Rule::new("self.os == oldSelf.os").message("os cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".os"))]
+#[x_kube(validation = Rule::new("has(self.os) != has(self.template)").message("give exactly one of os and template"))]
+#[x_kube(validation = Rule::new("has(self.os) == has(oldSelf.os) && (!has(self.os) || self.os == oldSelf.os)").message("os cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".os"))]
+#[x_kube(validation = Rule::new("has(self.template) == has(oldSelf.template) && (!has(self.template) || self.template == oldSelf.template)").message("template cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".template"))]
 #[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef").message("clusterRef cannot be changed: a machine stays in its cluster; make a new machine").field_path(".clusterRef"))]
+#[x_kube(validation = Rule::new("self.clone == oldSelf.clone").message("clone cannot be changed: a machine stays as it was cloned; make a new machine").field_path(".clone"))]
+#[x_kube(validation = Rule::new("self.clone != 'Linked' || !has(self.disk.storage)").message("a linked clone stays on the storage of its template: leave disk.storage out").field_path(".disk.storage"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProxmoxVMSpec {
     /// The ProxmoxCluster that the machine is made on. Cannot be changed.
     pub cluster_ref: NameRef,
-    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`. Cannot
-    /// be changed.
+    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`. Either
+    /// this or `template` is given. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub os: String,
+    pub os: Option<String>,
+    /// A template of Proxmox that is named directly, where the cluster allows it. Its machines get VMIDs of the fallback
+    /// range. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateRef>,
     /// Number of CPU cores.
     #[serde(default = "default_cores")]
     #[schemars(range(min = 1, max = 512))]
@@ -64,9 +73,34 @@ pub struct ProxmoxVMSpec {
     /// The disk that the machine boots from.
     #[serde(default = "default_disk")]
     pub disk: Disk,
+    /// Whether all data of the template is copied, or only what differs from it stored. Cannot be changed.
+    #[serde(default)]
+    pub clone: CloneKind,
+    /// On which node the machine is made. A change of it moves no machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
     /// What cloud-init sets up in the guest at its first boot. Needs a template with a cloud-init drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
+}
+
+/// A template that is named directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.vmid) != has(self.name)").message("give exactly one of vmid and name"))]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRef {
+    /// VMID of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 999_999_999))]
+    pub vmid: Option<i64>,
+    /// Name of the template in Proxmox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// The node that has the template, by its name in the ProxmoxCluster. Without it each node uses its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub node: Option<String>,
 }
 
 fn default_cores() -> i64 {
@@ -80,16 +114,62 @@ fn default_memory() -> Size {
 
 #[allow(clippy::expect_used, reason = "a literal, and a test reads it")]
 fn default_disk() -> Disk {
-    Disk { size: "40Gi".parse().expect("a size") }
+    Disk { size: "40Gi".parse().expect("a size"), storage: None }
 }
 
 /// The disk that the machine boots from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || self.storage == oldSelf.storage)").message("storage cannot be changed: a disk stays where it was made; make a new machine").field_path(".storage"))]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// Size with its unit: `40Gi`; at least that of the template's disk. It can grow and never shrinks.
     #[x_kube(validation = Rule::new("!self.endsWith('i') || quantity(self).compareTo(quantity(oldSelf)) >= 0").message("a disk never shrinks: give at least its present size"))]
     pub size: Size,
+    /// Storage that the disk is made on, where the cluster allows it; that of the template without it. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub storage: Option<String>,
+}
+
+/// How a template is cloned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CloneKind {
+    /// All its data is copied.
+    #[default]
+    Full,
+    /// Only what differs from it is stored: made in a moment, and as long as it lives the template cannot be removed.
+    Linked,
+}
+
+/// On which node a machine is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.policy != 'Spread' || has(self.group)").message("Spread needs a group: machines of one group are put on different nodes"))]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// The nodes that may be chosen, by their names in the ProxmoxCluster; all of them without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub nodes: Vec<String>,
+    /// Which of the nodes that have room is chosen.
+    #[serde(default)]
+    pub policy: PlacementPolicy,
+    /// Machines of this namespace that name the same group are put on different nodes by `Spread`, as long as another one has
+    /// room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub group: Option<String>,
+}
+
+/// Which of the nodes that have room is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PlacementPolicy {
+    /// The first in the order of the ProxmoxCluster.
+    #[default]
+    Ordered,
+    /// The one that has most left of what it has least of: memory, CPU, or room on the storage.
+    MostFree,
+    /// The one with the fewest machines of the group.
+    Spread,
 }
 
 /// What cloud-init sets up in the guest at its first boot.
@@ -222,6 +302,12 @@ pub struct Intent {
     /// VMID of the template that is cloned; not known of a machine that was found by its marks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<i64>,
+    /// The node that has the template, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_node: Option<String>,
+    /// The storage that the disk is made on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     /// Counts the attempts, from 1.
     pub attempt: i64,
     /// How far it got; never goes back.

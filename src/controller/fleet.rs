@@ -1,9 +1,13 @@
 //! The running inventories, one for each ProxmoxCluster, and the routes to their nodes.
 
-use std::{collections::BTreeMap, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,6 +15,7 @@ use crate::{
         client::Client,
         inventory::{InvalidSettings, Inventory, InventorySettings, Site},
         plan::Reason,
+        rights::Missing,
     },
     telemetry::Sites,
 };
@@ -26,11 +31,26 @@ pub struct Fleet {
     pub name: String,
     /// What is known of it.
     pub inventory: Inventory,
+    /// Who we are there: the id of a token, or a user.
+    pub account: String,
+    /// What the account is not allowed, as far as it was asked.
+    pub rights: Mutex<Rights>,
+    clients: Vec<Arc<Client>>,
     routes: BTreeMap<String, Route>,
     /// Ends the inventory when the settings change or the cluster goes.
     stop: CancellationToken,
     /// What the settings were made of, to tell when they change.
     fingerprint: String,
+}
+
+/// How a ProxmoxCluster is talked to.
+pub struct Connection {
+    /// Its sites.
+    pub sites: Vec<Site>,
+    /// Who we are there.
+    pub account: String,
+    /// What tells one set of settings from another.
+    pub fingerprint: String,
 }
 
 /// The way to a node.
@@ -42,10 +62,29 @@ pub struct Route {
     pub name: String,
 }
 
+/// What the account is not allowed.
+#[derive(Debug, Default)]
+pub struct Rights {
+    /// When it was asked last.
+    pub asked: Option<Instant>,
+    /// What is missing in any of the sites.
+    pub missing: Vec<Missing>,
+}
+
 impl Fleet {
     /// The way to a node, by our name of it.
     pub fn route(&self, node: &str) -> Option<&Route> {
         self.routes.get(node)
+    }
+
+    /// The clients of the sites, in the inventory's order.
+    pub fn clients(&self) -> &[Arc<Client>] {
+        &self.clients
+    }
+
+    /// Proxmox refused something for want of a right: they are asked for again.
+    pub fn doubt_rights(&self) {
+        self.rights.lock().asked = None;
     }
 }
 
@@ -87,7 +126,9 @@ impl Fleets {
     ///
     /// # Errors
     /// Settings that contradict themselves.
-    pub fn start(&self, cluster: &str, sites: Vec<Site>, fingerprint: String) -> Result<Arc<Fleet>, InvalidSettings> {
+    pub fn start(&self, cluster: &str, settings: Connection) -> Result<Arc<Fleet>, InvalidSettings> {
+        let Connection { sites, account, fingerprint } = settings;
+        let clients = sites.iter().map(|site| site.client.clone()).collect();
         let routes = sites
             .iter()
             .flat_map(|site| {
@@ -100,7 +141,9 @@ impl Fleets {
         let stop = self.shutdown.child_token();
         let settings = InventorySettings { sites, poll_fast: POLL_FAST, poll_slow: POLL_SLOW };
         let inventory = Inventory::start(settings, stop.clone())?;
-        let fleet = Arc::new(Fleet { name: cluster.to_owned(), inventory, routes, stop, fingerprint });
+        let rights = Mutex::default();
+        let name = cluster.to_owned();
+        let fleet = Arc::new(Fleet { name, inventory, account, rights, clients, routes, stop, fingerprint });
         if let Some(Ok(old)) = self.fleets.write().insert(cluster.to_owned(), Ok(fleet.clone())) {
             old.stop.cancel();
         }

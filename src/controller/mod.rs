@@ -1,5 +1,6 @@
 //! What Kubernetes drives: a reconciler for each kind, and the wiring that they share.
 
+mod finalizer;
 mod fleet;
 mod installation;
 mod kubernetes;
@@ -7,6 +8,7 @@ pub mod lease;
 mod ledger;
 mod pace;
 mod paused;
+mod policy;
 mod proxmox_cluster;
 mod proxmox_vm;
 mod run;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
@@ -258,7 +258,7 @@ fn forget<R: Reconciler>(context: &Context<R>, name: &str, namespace: Option<&st
 fn watched<K: Kind>(client: &Client) -> (Store<DeserializeGuard<K>>, impl Stream<Item = Seen<K>> + Send + use<K>) {
     let (store, writer) = reflector::store();
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
-    let events = watcher(api, watcher::Config::default().timeout(WATCH)).default_backoff();
+    let events = relisting(api).default_backoff();
     let changes = events.reflect(writer).touched_objects().filter_map(|change| {
         // It has paused already; the controller would pause once more, and with it all that wakes objects.
         std::future::ready(match change {
@@ -270,6 +270,22 @@ fn watched<K: Kind>(client: &Client) -> (Store<DeserializeGuard<K>>, impl Stream
         })
     });
     (store, changes)
+}
+
+/// Watches objects, and lists them anew after every failure. Kubernetes that comes back may count from an older revision, as
+/// after a restore of etcd from a backup: who goes on from the one that was reached would hear nothing until it is reached
+/// again, and keep what is not there any more.
+fn relisting<K: Kind>(
+    api: Api<DeserializeGuard<K>>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send {
+    let begin = move || watcher(api.clone(), watcher::Config::default().timeout(WATCH)).boxed();
+    stream::unfold((begin(), begin), |(mut events, begin)| async move {
+        let event = events.next().await?;
+        if event.is_err() {
+            events = begin();
+        }
+        Some((event, (events, begin)))
+    })
 }
 
 /// An object that changed or went.

@@ -5,4 +5,5 @@ pub mod identity;
 pub mod inventory;
 pub mod outcome;
 pub mod plan;
+pub mod rights;
 pub mod wire;

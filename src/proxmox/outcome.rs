@@ -201,8 +201,15 @@ mod tests {
             }))
         };
         let place = crate::proxmox::plan::Place { node: "a".into(), vmid: 100 };
-        let clone =
-            Action::Clone { place: place.clone(), template: 9000, name: "n".into(), description: String::new() };
+        let clone = Action::Clone {
+            place: place.clone(),
+            source: place.node.clone(),
+            template: 9000,
+            linked: false,
+            storage: None,
+            name: "n".into(),
+            description: String::new(),
+        };
         let start = Action::Start(place);
         for (action, status, text, expected) in [
             (&clone, 401, "Authentication failed!", ("wait", "Unauthorized")),

@@ -16,7 +16,7 @@ use super::status::ApiError;
 
 /// The Kubernetes version whose API is served.
 const MAJOR: &str = "1";
-const MINOR: &str = "33";
+const MINOR: &str = "37";
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 

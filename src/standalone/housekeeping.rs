@@ -1,7 +1,6 @@
-//! What a cluster does by itself: its first objects, emptying deleted namespaces, and removing
-//! what belonged to an owner that is gone.
+//! What a cluster does by itself: its first objects, emptying deleted namespaces, forgetting old
+//! events, and removing what belonged to an owner that is gone.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::builtin::{definitions, events, namespaces};
-
+use super::garbage::Garbage;
 use super::handlers::{Deleted, Options, delete, save};
 use super::json::set;
 use super::meta;
 use super::plane::{NAMESPACES, Plane, now};
 use super::registry::{Kind, Origin};
 use super::status::ApiError;
-use super::store::{Change, Key, Name, Record, Write, WriteError};
+use super::store::{Key, Name, Write, WriteError};
 
 /// How long to wait before a failed round is repeated.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -58,7 +57,7 @@ async fn ensure(plane: &Plane, key: Key, value: Value) -> Result<(), ApiError> {
 /// Keeps house until the end.
 pub async fn run(plane: Arc<Plane>) {
     let mut newest = plane.store.follow_all();
-    let mut reached: Option<u64> = None;
+    let mut garbage = Garbage::default();
     let mut sweep = tokio::time::interval(EVENTS_SWEEP);
     let mut events_due = false;
     loop {
@@ -68,11 +67,10 @@ pub async fn run(plane: Arc<Plane>) {
                 forget_events(&plane).await?;
             }
             empty_namespaces(&plane).await?;
-            collect_garbage(&plane, reached).await
+            garbage.collect(&plane).await
         };
         let failed = match done.await {
-            Ok(revision) => {
-                reached = Some(revision);
+            Ok(()) => {
                 events_due = false;
                 false
             }
@@ -140,124 +138,17 @@ async fn empty_namespaces(plane: &Plane) -> Result<(), ApiError> {
 ///
 /// # Returns
 /// Whether it is gone at once.
-async fn remove(plane: &Plane, kind: &Arc<Kind>, name: Name) -> Result<bool, ApiError> {
+pub async fn remove(plane: &Plane, kind: &Arc<Kind>, name: Name) -> Result<bool, ApiError> {
     let key = Key { shelf: Arc::clone(&kind.shelf), name };
-    match delete(plane, kind, &key, &Options::default()).await {
+    remove_with(plane, kind, &key, &Options::default()).await
+}
+
+/// As [`remove`], as `options` say.
+pub async fn remove_with(plane: &Plane, kind: &Arc<Kind>, key: &Key, options: &Options) -> Result<bool, ApiError> {
+    match delete(plane, kind, key, options).await {
         Ok(Deleted::Gone(_)) => Ok(true),
         Ok(Deleted::Going(_)) => Ok(false),
         Err(error) if error.code() == http::StatusCode::NOT_FOUND => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Deletes what is owned by nothing but what is gone.
-///
-/// # Returns
-/// The revision up to which all is clean.
-async fn collect_garbage(plane: &Plane, reached: Option<u64>) -> Result<u64, ApiError> {
-    let revision = plane.store.revision();
-    let mut suspects: Vec<(Arc<Kind>, Name, Arc<Record>)> = Vec::new();
-    let mut gone = HashSet::new();
-    let mut look_everywhere = reached.is_none();
-    for kind in plane.registry.shelves() {
-        let Some(reached) = reached else { break };
-        match plane.store.changes_after(&kind.shelf, reached) {
-            Ok((changes, _)) => {
-                for change in changes {
-                    note(kind, &change, &mut gone, &mut suspects);
-                }
-            }
-            Err(_) => look_everywhere = true,
-        }
-    }
-    if look_everywhere || !gone.is_empty() {
-        for kind in plane.registry.shelves() {
-            for (name, record) in plane.store.list(&kind.shelf, None).objects {
-                let concerned = owners(&record.value).any(|owner| look_everywhere || gone.contains(uid(owner)));
-                if concerned {
-                    suspects.push((Arc::clone(kind), name, record));
-                }
-            }
-        }
-    }
-    for (kind, name, record) in suspects {
-        if !meta::is_deleting(&record.value) && all_owners_gone(plane, &record.value) {
-            remove(plane, &kind, name).await?;
-        }
-    }
-    Ok(revision)
-}
-
-fn note(
-    kind: &Arc<Kind>,
-    change: &Change,
-    gone: &mut HashSet<String>,
-    suspects: &mut Vec<(Arc<Kind>, Name, Arc<Record>)>,
-) {
-    // Nothing is owned by events and leases, which come and go all the time.
-    let never_owns = matches!(kind.origin, Origin::Event | Origin::Lease);
-    if change.removed {
-        if !never_owns {
-            gone.insert(meta::text(&change.now.value, "uid").to_owned());
-        }
-    } else if owners(&change.now.value).next().is_some() {
-        suspects.push((Arc::clone(kind), change.name.clone(), Arc::clone(&change.now)));
-    }
-}
-
-fn owners(object: &Value) -> impl Iterator<Item = &Value> {
-    object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten()
-}
-
-fn uid(owner: &Value) -> &str {
-    owner.get("uid").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Owners of kinds that are not served here count as alive.
-fn all_owners_gone(plane: &Plane, object: &Value) -> bool {
-    let namespace = meta::text(object, "namespace");
-    let mut owned = false;
-    for owner in owners(object) {
-        owned = true;
-        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-        let Some(kind) = plane.registry.by_kind(text("apiVersion"), text("kind")) else {
-            return false;
-        };
-        let namespace = if kind.namespaced { namespace } else { "" };
-        let key = Key { shelf: Arc::clone(&kind.shelf), name: Name::new(namespace, text("name")) };
-        let alive = plane.store.get(&key).is_some_and(|record| meta::text(&record.value, "uid") == uid(owner));
-        if alive {
-            return false;
-        }
-    }
-    owned
-}
-
-/// Lets go of what an object owns, before the object is deleted.
-///
-/// # Errors
-/// The store cannot write.
-pub async fn orphan(plane: &Plane, owner_uid: &str) -> Result<(), ApiError> {
-    for kind in plane.registry.shelves() {
-        for (name, record) in plane.store.list(&kind.shelf, None).objects {
-            if !owners(&record.value).any(|owner| uid(owner) == owner_uid) {
-                continue;
-            }
-            let key = Key { shelf: Arc::clone(&kind.shelf), name };
-            let mut current = Some(record);
-            while let Some(record) = current {
-                let mut next = record.value.clone();
-                if let Some(owners) = next.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) {
-                    owners.retain(|owner| uid(owner) != owner_uid);
-                }
-                meta::drop_empty(meta::of(&mut next)?);
-                match save(plane, &key, &record, next, false).await {
-                    Ok(_) => break,
-                    Err(WriteError::Stale) => current = plane.store.get(&key),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -25,3 +25,14 @@ pub fn put(object: &mut Value, field: &str, value: Option<Value>) {
 pub fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
+
+/// JSON as Go writes it, which keeps texts harmless within HTML.
+pub fn as_go_writes(value: &Value) -> String {
+    value
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}

@@ -6,14 +6,17 @@ use rand::RngExt as _;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
+use super::json::at;
 use super::plane::now;
 use super::registry::{Kind, Origin};
-use super::status::{ApiError, FieldError};
+use super::status::{ApiError, FieldError, Problem};
 
 /// The fields that only the server writes; an update keeps them as they are.
 const SYSTEM: &[&str] =
     &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"];
 
+const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const TOO_MANY_PARTS: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
@@ -69,7 +72,7 @@ pub fn settle_namespace(object: &mut Value, namespace: Option<&str>) -> Result<(
 /// What the server sets on a new object.
 pub fn begin(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     if !text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::unexplained("resourceVersion should not be set on objects to be created"));
     }
     let metadata = of(object)?;
     for field in SYSTEM.iter().chain(&["selfLink", "managedFields"]) {
@@ -116,7 +119,6 @@ pub fn keep_system_fields(new: &mut Value, old: &Value) -> Result<(), ApiError> 
         };
     }
     metadata.remove("selfLink");
-    metadata.remove("managedFields");
     drop_empty(metadata);
     Ok(())
 }
@@ -149,6 +151,18 @@ pub fn check_new(kind: &Kind, object: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What a patch tries to change of what only the server writes. What it leaves out is kept.
+pub fn check_kept(new: &Value, old: &Value) -> Vec<FieldError> {
+    ["uid", "deletionTimestamp"]
+        .into_iter()
+        .filter_map(|field| {
+            let given = at(new, &format!("/metadata/{field}"));
+            let changed = !given.is_null() && given != "" && given != at(old, &format!("/metadata/{field}"));
+            changed.then(|| FieldError::invalid(format!("metadata.{field}"), given, "field is immutable"))
+        })
+        .collect()
+}
+
 /// What is wrong with the metadata of a changed object.
 pub fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = check_both(new);
@@ -176,9 +190,10 @@ fn check_name(kind: &Kind, name: &str) -> Option<FieldError> {
         Origin::Namespace => (LABEL, 63),
         _ => (SUBDOMAIN, 253),
     };
-    let fits = NAME.as_ref().is_some_and(|pattern| pattern.is_match(name))
-        && (kind.origin != Origin::Namespace || !name.contains('.'));
-    let detail = if !fits {
+    let fits = NAME.as_ref().is_some_and(|pattern| pattern.is_match(name));
+    let detail = if kind.origin == Origin::Namespace && name.contains('.') {
+        "must not contain dots".to_owned()
+    } else if !fits {
         text.to_owned()
     } else if name.len() > most {
         format!("must be no more than {most} bytes")
@@ -190,15 +205,6 @@ fn check_name(kind: &Kind, name: &str) -> Option<FieldError> {
 
 fn check_both(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for finalizer in finalizers(object) {
-        if !is_qualified(finalizer) {
-            errors.push(FieldError::invalid(
-                "metadata.finalizers",
-                &finalizer.into(),
-                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
-            ));
-        }
-    }
     for (field, is_label) in [("labels", true), ("annotations", false)] {
         let entries = object.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object);
         for (key, value) in entries.into_iter().flatten() {
@@ -206,7 +212,7 @@ fn check_both(object: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid(
                     format!("metadata.{field}"),
                     &key.as_str().into(),
-                    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+                    if key.matches('/').count() > 1 { TOO_MANY_PARTS } else { NAME_PART },
                 ));
             }
             if is_label && !value.as_str().is_some_and(is_label_value) {
@@ -218,7 +224,62 @@ fn check_both(object: &Value) -> Vec<FieldError> {
             }
         }
     }
+    errors.extend(check_owners(object));
+    for finalizer in finalizers(object).into_iter().filter(|finalizer| !is_qualified(finalizer)) {
+        errors.push(FieldError::invalid("metadata.finalizers", &finalizer.into(), NAME_PART));
+    }
     errors
+}
+
+fn check_owners(object: &Value) -> Vec<FieldError> {
+    const OWNERS: &str = "metadata.ownerReferences";
+    let list = at(object, "/metadata/ownerReferences");
+    let mut errors = Vec::new();
+    let mut controller = None;
+    for (index, owner) in list.as_array().into_iter().flatten().enumerate() {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if text(field).is_empty() {
+                errors.push(FieldError::required(format!("{OWNERS}[{index}].{field}"), "must not be empty"));
+            }
+        }
+        if text("apiVersion") == "v1" && text("kind") == "Event" {
+            errors.push(FieldError::new(
+                format!("{OWNERS}[{index}]"),
+                Problem::Invalid {
+                    value: Some(as_go_orders(owner).to_string()),
+                    detail: "/v1, Kind=Event is disallowed from being an owner".to_owned(),
+                },
+            ));
+        }
+        if owner.get("controller") == Some(&Value::Bool(true)) {
+            let name = format!("{}/{}", text("kind"), text("name"));
+            if let Some(first) = &controller {
+                let owners: Value = list.as_array().into_iter().flatten().map(as_go_orders).collect();
+                errors.push(FieldError::new(
+                    OWNERS,
+                    Problem::Invalid {
+                        value: Some(owners.to_string()),
+                        detail: format!(
+                            "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                        ),
+                    },
+                ));
+            } else {
+                controller = Some(name);
+            }
+        }
+    }
+    errors
+}
+
+/// An owner reference with its fields in the order in which Go has them.
+fn as_go_orders(owner: &Value) -> Value {
+    ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]
+        .into_iter()
+        .filter_map(|field| Some((field.to_owned(), owner.get(field)?.clone())))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// A name with an optional DNS prefix, as `example.org/name`.

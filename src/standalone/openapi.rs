@@ -16,10 +16,18 @@ use super::plane::Plane;
 use super::registry::Kind;
 use super::status::ApiError;
 
+/// The Kubernetes version whose API is served.
+const VERSION: &str = "v1.37.0";
 const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 const METADATA: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// The parts of an object's metadata that have a name of their own: where they stand in it, inner ones first.
+const META_PARTS: &[(&str, &str)] = &[
+    ("/properties/managedFields/items/properties/fieldsV1", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"),
+    ("/properties/managedFields/items", "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry"),
+    ("/properties/ownerReferences/items", "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference"),
+];
 
 /// Which documents there are. Their addresses change with their content, so clients may keep them.
 pub async fn index(State(plane): State<Arc<Plane>>) -> Json<Value> {
@@ -46,7 +54,7 @@ pub async fn document(State(plane): State<Arc<Plane>>, Path(path): Path<String>)
     let kinds: Vec<&Arc<Kind>> = kinds.values().collect();
     Ok(Json(json!({
         "openapi": "3.0.0",
-        "info": { "title": "Kubernetes", "version": "v1.33.0" },
+        "info": { "title": "Kubernetes", "version": VERSION },
         "paths": paths(&kinds),
         "components": { "schemas": describe(&kinds, "components/schemas") },
     })))
@@ -58,7 +66,7 @@ const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v
 
 /// An OpenAPI v2 document in protobuf that says its format and a title (fields 1 and 2 of a
 /// document, and 1 and 2 of an info): kubectl before 1.29 gives up without one, but then reads version 3.
-const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.33.0";
+const V2_TITLE: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.0";
 
 /// The older document: with schemas in JSON, and without them in protobuf.
 pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -78,7 +86,7 @@ pub async fn v2(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Result<R
     let kinds: Vec<&Arc<Kind>> = plane.registry.versions().flat_map(|(_, _, kinds)| kinds).collect();
     Ok(Json(json!({
         "swagger": "2.0",
-        "info": { "title": "Kubernetes", "version": "v1.33.0" },
+        "info": { "title": "Kubernetes", "version": VERSION },
         "paths": {},
         "definitions": describe(&kinds, "definitions"),
     }))
@@ -105,11 +113,18 @@ fn schema_name(kind: &Kind) -> String {
 /// The schemas of the kinds and their lists; `place` is where references point to.
 fn describe(kinds: &[&Arc<Kind>], place: &str) -> Value {
     let mut schemas = Map::new();
-    schemas.insert(OBJECT_META.to_owned(), builtin::object_meta());
+    let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
+    let mut object_meta = builtin::object_meta();
+    for (part, name) in META_PARTS {
+        if let Some(schema) = object_meta.pointer_mut(part) {
+            let part = std::mem::replace(schema, reference(name));
+            schemas.insert((*name).to_owned(), part);
+        }
+    }
+    schemas.insert(OBJECT_META.to_owned(), object_meta);
     for kind in kinds {
         let name = schema_name(kind);
         let identity = |kind_name: &str| json!([{ "group": kind.group, "version": kind.version, "kind": kind_name }]);
-        let reference = |name: &str| json!({ "$ref": format!("#/{place}/{name}") });
         let metadata = if place == "definitions" {
             reference(OBJECT_META)
         } else {

@@ -15,7 +15,7 @@ pub enum Patch {
 impl Patch {
     /// # Errors
     /// The type is not served for this kind, or the patch cannot be read.
-    pub fn parse(kind: &Kind, name: &str, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+    pub fn parse(kind: &Kind, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
         let unreadable = |error: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {error}"));
         match media_type {
             "application/merge-patch+json" => serde_json::from_slice(body).map(Self::Merge).map_err(unreadable),
@@ -23,28 +23,22 @@ impl Patch {
             "application/strategic-merge-patch+json" if !kind.is_custom() => {
                 serde_json::from_slice(body).map(Self::Strategic).map_err(unreadable)
             }
-            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-                Err(ApiError::unsupported_media_type(&format!(
-                    "application/json-patch+json, application/merge-patch+json; server-side apply is not served here, so apply {} {name:?} client-side",
-                    kind.resource()
-                )))
-            }
-            _ if kind.is_custom() => {
-                Err(ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json"))
-            }
+            _ if kind.is_custom() => Err(ApiError::unsupported_media_type(
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            )),
             _ => Err(ApiError::unsupported_media_type(
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
+                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
             )),
         }
     }
 
     /// # Errors
     /// The patch does not fit the object: a test in it fails, or what it changes is not there.
-    pub fn apply(&self, kind: &Kind, name: &str, object: &mut Value) -> Result<(), ApiError> {
+    pub fn apply(&self, object: &mut Value) -> Result<(), ApiError> {
         match self {
             Self::Merge(patch) => json_patch::merge(object, patch),
             Self::Json(patch) => {
-                json_patch::patch(object, patch).map_err(|error| ApiError::patch_failed(kind, name, &error))?
+                json_patch::patch(object, patch).map_err(|_| ApiError::patch_failed())?;
             }
             Self::Strategic(patch) => {
                 strategic::merge(object, patch).map_err(|error| ApiError::bad_request(error.to_string()))?

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::builtin::events;
+use super::json::set;
 use super::registry::{Kind, Origin, Registry};
 use super::status::ApiError;
 use super::store::{Key, Name, Record, Store, WriteError};
@@ -66,7 +67,7 @@ pub fn from_stored(kind: &Kind, mut object: Value) -> Value {
     if kind.origin == Origin::CoreEvent {
         events::to_core(&mut object);
     }
-    set_version(&mut object, kind.api_version());
+    set_type(&mut object, kind, kind.api_version());
     object
 }
 
@@ -75,14 +76,14 @@ pub fn to_stored(kind: &Kind, mut object: Value) -> Value {
     if kind.origin == Origin::CoreEvent {
         events::from_core(&mut object);
     }
-    set_version(&mut object, kind.stored_as.clone());
+    set_type(&mut object, kind, kind.stored_as.clone());
     object
 }
 
-fn set_version(object: &mut Value, api_version: String) {
-    if let Some(object) = object.as_object_mut() {
-        object.insert("apiVersion".to_owned(), api_version.into());
-    }
+/// Requests need not say what the address says already.
+fn set_type(object: &mut Value, kind: &Kind, api_version: String) {
+    set(object, "apiVersion", api_version);
+    set(object, "kind", kind.kind.clone());
 }
 
 /// Now, as Kubernetes writes it: in UTC, to the second.

@@ -39,11 +39,7 @@ impl Selector {
     /// # Errors
     /// A selector cannot be read, or names a field that the kind cannot be selected by.
     pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, ApiError> {
-        Ok(Self {
-            labels: parse_labels(labels)
-                .map_err(|reason| ApiError::bad_request(format!("unable to parse requirement: {reason}")))?,
-            fields: parse_fields(kind, fields)?,
-        })
+        Ok(Self { labels: parse_labels(labels).map_err(ApiError::bad_request)?, fields: parse_fields(kind, fields)? })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -93,12 +89,16 @@ fn parse_labels(text: &str) -> Result<Vec<LabelRule>, String> {
         if part.is_empty() {
             continue;
         }
-        let (key, test) = parse_label(part)?;
+        if part.starts_with(['=', '<', '>', '(', ')']) {
+            let found = part.get(..1).unwrap_or_default();
+            return Err(format!("found '{found}', expected: !, identifier, or 'end of string'"));
+        }
+        let (key, test) = parse_label(part).map_err(|reason| format!("unable to parse requirement: {reason}"))?;
         let key_is_valid =
             !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
         if !key_is_valid {
             return Err(format!(
-                "<nil>: Invalid value: {key:?}: name part must consist of alphanumeric characters, '-', '_' or '.'"
+                "unable to parse requirement: <nil>: Invalid value: {key:?}: name part must consist of alphanumeric characters, '-', '_' or '.'"
             ));
         }
         rules.push(LabelRule { key: key.to_owned(), test });
@@ -117,11 +117,9 @@ fn parse_label(part: &str) -> Result<(&str, Test), String> {
     if let Some((key, rest)) = part.split_once(char::is_whitespace) {
         let rest = rest.trim();
         let set = |rest: &str| {
-            let inner = rest
-                .trim()
-                .strip_prefix('(')
-                .and_then(|rest| rest.strip_suffix(')'))
-                .ok_or_else(|| format!("found '{rest}', expected: '('"))?;
+            let inner = rest.trim().strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(|| {
+                format!("found '{}' expected: '('", rest.split_whitespace().next().unwrap_or_default())
+            })?;
             Ok::<_, String>(inner.split(',').map(|value| value.trim().to_owned()).collect())
         };
         if let Some(rest) = rest.strip_prefix("notin") {

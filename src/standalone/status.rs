@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::fields::Conflict;
 use super::json::set;
 use super::registry::Kind;
 
@@ -40,6 +41,11 @@ impl ApiError {
     /// Whether this is a failed optimistic lock (and not, say, a name that is taken).
     pub fn is_conflict(&self) -> bool {
         self.reason == "Conflict"
+    }
+
+    /// Whether somebody else has the name.
+    pub fn is_taken(&self) -> bool {
+        self.reason == "AlreadyExists"
     }
 
     /// The same, told in a longer sentence.
@@ -104,6 +110,21 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
     }
 
+    /// A precondition of the request does not hold: `field` of the object should be `wanted`, and is `found`.
+    pub fn precondition(kind: &Kind, name: &str, field: &str, wanted: &str, found: &str) -> Self {
+        let what = if field == "UID" { "deleted and then recreated" } else { "modified" };
+        let detail = format!(
+            "the {field} in the precondition ({wanted}) does not match the {field} in record ({found}). The object might have been {what}"
+        );
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {detail}", qualified(&kind.group, &kind.kind));
+        let mut error = Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name);
+        if let Some(details) = &mut error.details {
+            set(details, "kind", kind.kind.clone());
+        }
+        error
+    }
+
     /// The optimistic lock failed.
     pub fn modified(kind: &Kind, name: &str) -> Self {
         Self::conflict(
@@ -122,7 +143,7 @@ impl ApiError {
         let mut error = Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "Timeout",
-            format!("Too large resource version: {asked}, current: {current}"),
+            format!("Timeout: Too large resource version: {asked}, current: {current}"),
         );
         error.details = Some(Box::new(json!({
             "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
@@ -147,23 +168,79 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
     }
 
-    /// A JSON patch that does not fit the object.
-    pub fn patch_failed(kind: &Kind, name: &str, cause: &dyn fmt::Display) -> Self {
-        let mut error = Self::new(
+    /// What Kubernetes answers with when it has no class for an error.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// Others own what was to be applied. `conflicts` must not be empty, and those with one manager
+    /// stand together.
+    pub fn apply_conflict(conflicts: &[Conflict]) -> Self {
+        let message = match conflicts {
+            [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager.describe(), one.path),
+            many => {
+                let mut lines = Vec::new();
+                let mut last = String::new();
+                for Conflict { manager, path } in many {
+                    let manager = manager.describe();
+                    if manager != last {
+                        lines.push(format!("conflicts with {manager}:"));
+                    }
+                    lines.push(format!("- {path}"));
+                    last = manager;
+                }
+                format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+            }
+        };
+        let causes: Vec<Value> = conflicts
+            .iter()
+            .map(|Conflict { manager, path }| {
+                json!({
+                    "reason": "FieldManagerConflict",
+                    "message": format!("conflict with {}", manager.describe()),
+                    "field": path.to_string(),
+                })
+            })
+            .collect();
+        let mut error = Self::new(StatusCode::CONFLICT, "Conflict", message);
+        error.details = Some(Box::new(json!({ "causes": causes })));
+        error
+    }
+
+    /// A JSON patch does not fit the object. Kubernetes does not say why.
+    pub fn patch_failed() -> Self {
+        Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Invalid",
-            format!("the server rejected our request due to an error in our request: {cause}"),
+            "the server rejected our request due to an error in our request",
         )
-        .about(kind, name);
-        if let Some(details) = &mut error.details {
-            set(details, "causes", json!([{ "reason": "UnexpectedServerResponse", "message": cause.to_string() }]));
-        }
-        error
+    }
+
+    /// A patch leaves an object that cannot be read strictly.
+    pub fn strict_patch(object: &Value, detail: &str) -> Self {
+        let mut sorted = object.clone();
+        sorted.sort_all_objects();
+        let error = FieldError::invalid("patch", &sorted.to_string().into(), detail);
+        Self::invalid_of("", "", "", &[error])
     }
 
     /// The object does not fit its kind's rules. `errors` must not be empty.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+        Self::invalid_of(&kind.group, &kind.kind, name, errors)
+    }
+
+    /// The options of a request, as `PatchOptions`, are not as they should be. `errors` must not be empty.
+    pub fn invalid_options(options: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_of("meta.k8s.io", options, "", errors)
+    }
+
+    /// As [`Self::invalid`], for what Kubernetes names by its resource there.
+    pub fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_of(&kind.group, &kind.plural, name, errors)
+    }
+
+    fn invalid_of(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let qualified = qualified(group, kind);
         let mut texts: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {
             let text = error.to_string();
@@ -185,9 +262,11 @@ impl ApiError {
                 })
             })
             .collect();
-        let mut details = json!({ "name": name, "kind": kind.kind, "causes": causes });
-        if !kind.group.is_empty() {
-            set(&mut details, "group", kind.group.clone());
+        let mut details = json!({ "kind": kind, "causes": causes });
+        for (field, text) in [("name", name), ("group", group)] {
+            if !text.is_empty() {
+                set(&mut details, field, text);
+            }
         }
         Self {
             code: StatusCode::UNPROCESSABLE_ENTITY,
@@ -205,14 +284,20 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            set(&mut status, "reason", self.reason);
+        }
         if let Some(details) = &self.details {
             set(&mut status, "details", (**details).clone());
         }
         status
     }
+}
+
+fn qualified(group: &str, kind: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }
 
 impl IntoResponse for ApiError {
@@ -238,13 +323,26 @@ pub struct FieldError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Problem {
     Required(String),
-    Invalid { value: String, detail: String },
-    TypeInvalid { value: String, detail: String },
-    NotSupported { value: String, supported: Vec<String> },
-    Duplicate(String),
+    /// Objects and lists are not shown.
+    Invalid {
+        value: Option<String>,
+        detail: String,
+    },
+    TypeInvalid {
+        value: String,
+        detail: String,
+    },
+    NotSupported {
+        value: String,
+        supported: Vec<String>,
+    },
+    Duplicate(Option<String>),
     Forbidden(String),
     TooLong(usize),
-    TooMany { actual: usize, most: usize },
+    TooMany {
+        actual: usize,
+        most: usize,
+    },
 }
 
 impl Problem {
@@ -272,7 +370,7 @@ impl FieldError {
 
     /// A value that breaks a rule.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
-        Self::new(field, Problem::Invalid { value: shown(value), detail: detail.into() })
+        Self::new(field, Problem::Invalid { value: Some(shown(value)), detail: detail.into() })
     }
 
     pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -283,19 +381,36 @@ impl FieldError {
         Self::new(field, Problem::Forbidden(detail.into()))
     }
 
+    /// A value that is none of those that are known.
+    pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
+        let supported = supported.iter().map(|&text| text.to_owned()).collect();
+        Self::new(field, Problem::NotSupported { value: shown(value), supported })
+    }
+
+    /// As the subresource `part` tells it, whose values have no other paths than those within it.
+    pub fn seen_from(&mut self, part: &str) {
+        if let Problem::Invalid { detail, .. } | Problem::TypeInvalid { detail, .. } = &mut self.problem
+            && let Some(rest) = detail.strip_prefix(&format!("{part}."))
+        {
+            *detail = rest.to_owned();
+        }
+    }
+
     /// The text without the path.
     pub fn body(&self) -> String {
         match &self.problem {
             Problem::Required(detail) if detail.is_empty() => "Required value".to_owned(),
             Problem::Required(detail) => format!("Required value: {detail}"),
-            Problem::Invalid { value, detail } | Problem::TypeInvalid { value, detail } => {
+            Problem::Invalid { value: None, detail } => format!("Invalid value: {detail}"),
+            Problem::Invalid { value: Some(value), detail } | Problem::TypeInvalid { value, detail } => {
                 format!("Invalid value: {value}: {detail}")
             }
             Problem::NotSupported { value, supported } => {
                 let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
                 format!("Unsupported value: {value}: supported values: {}", quoted.join(", "))
             }
-            Problem::Duplicate(value) => format!("Duplicate value: {value}"),
+            Problem::Duplicate(None) => "Duplicate value".to_owned(),
+            Problem::Duplicate(Some(value)) => format!("Duplicate value: {value}"),
             Problem::Forbidden(detail) => format!("Forbidden: {detail}"),
             Problem::TooLong(most) => format!("Too long: may not be more than {most} bytes"),
             Problem::TooMany { actual, most } => {
@@ -311,21 +426,14 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A value as Kubernetes shows it in field errors: as Go prints it.
+/// A value as Kubernetes shows it in field errors.
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::Object(object) => {
-            let mut fields: Vec<_> = object.iter().collect();
-            fields.sort_by_key(|(name, _)| *name);
-            let fields: Vec<String> =
-                fields.into_iter().map(|(name, value)| format!("{name:?}:{}", shown(value))).collect();
-            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(shown).collect();
-            format!("[]interface {{}}{{{}}}", items.join(", "))
-        }
         Value::Null => "\"null\"".to_owned(),
-        scalar => scalar.to_string(),
+        scalar_or_not => {
+            let mut sorted = scalar_or_not.clone();
+            sorted.sort_all_objects();
+            sorted.to_string()
+        }
     }
 }

@@ -28,6 +28,7 @@ var lives = map[string]string{
 	"ProxmoxVM.unknown-os":   "InProgress Failed (InProgress )?Current",
 	"ProxmoxVM.changed":      "InProgress Current InProgress Current",
 	"ProxmoxVM.missing":      "InProgress Current (InProgress )?Failed Terminating",
+	"ProxmoxVM.paused":       "InProgress Current InProgress Current",
 	"ProxmoxVM.deleted":      "InProgress Current Terminating",
 	"ProxmoxVM.given-up":     "InProgress Terminating",
 	// Clusters.
@@ -101,7 +102,11 @@ func judgeLife(t *testing.T, life []*unstructured.Unstructured, expected string)
 	for index, object := range life {
 		flux := judgeByKstatus(t, object)
 		health := judgeByScript(t, object)
-		if health.status != argo[flux] {
+		wanted := argo[flux]
+		if object.GetAnnotations()["cloudfaster.app/paused"] == "true" {
+			wanted = "Suspended"
+		}
+		if health.status != wanted {
 			t.Errorf("state %d: %s for kstatus, %s for Argo CD\n%v", index, flux, health.status, object.Object)
 		}
 		if health.message == "" {

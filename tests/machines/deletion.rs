@@ -116,7 +116,7 @@ async fn an_object_deleted_between_any_two_calls_leaves_nothing() {
     let calls = calls.into_iter().flat_map(|(call, n)| [Crash::BeforeCall(call, n), Crash::AfterCall(call, n)]);
     let crashed = join_all(calls.map(deleted_at)).await;
     assert!(crashed.iter().all(|crashed| *crashed), "{crashed:?}");
-    let writes = join_all((0..24).map(|number| deleted_at(Crash::BeforeWrite(number)))).await;
+    let writes = join_all((0..40).map(|number| deleted_at(Crash::BeforeWrite(number)))).await;
     assert!(writes.iter().any(|crashed| !crashed), "there are more writes than were tried");
 }
 

@@ -107,7 +107,7 @@ async fn established(folder: &Path) {
     lab.simulator.fault(Fault::new(Effect::CloneFails { percent: 50.0 }).node("pve1").times(1)).unwrap();
     lab.machine("second-node", json!({})).await;
     lives.until_ready(&["second-node"]).await;
-    let names = ["created", "changed", "missing", "deleted"];
+    let names = ["created", "changed", "paused", "missing", "deleted"];
     join_all(names.iter().map(|name| lab.machine(name, json!({})))).await;
     lives.until_ready(&names).await;
 
@@ -116,6 +116,12 @@ async fn established(folder: &Path) {
     lives.until("changed", "changed", |object| object.metadata.generation == Some(2)).await;
     lives.until_ready(&["changed"]).await;
 
+    let pause = |value: Value| Patch::Merge(json!({"metadata": {"annotations": {"cloudfaster.app/paused": value}}}));
+    lab.machines().patch("paused", &PatchParams::default(), &pause(json!("true"))).await.unwrap();
+    lives.until_true("paused", conditions::PAUSED).await;
+    lab.machines().patch("paused", &PatchParams::default(), &pause(Value::Null)).await.unwrap();
+    lives.until_ready(&["paused"]).await;
+
     let vmid = lab.get("missing").unwrap().status.unwrap().vmid.unwrap();
     lab.simulator.remove_vm(u32::try_from(vmid).unwrap()).unwrap();
     lives.until_true("missing", conditions::STALLED).await;
@@ -123,7 +129,7 @@ async fn established(folder: &Path) {
         lab.delete(name).await;
         lives.until_removed(name).await;
     }
-    lives.save(folder, &["second-node", "created", "changed", "missing", "deleted"]);
+    lives.save(folder, &["second-node", "created", "changed", "paused", "missing", "deleted"]);
 }
 
 /// Machines that have to wait, or that a person has to help. Each life ends before the cluster is changed for the next.

@@ -2,6 +2,9 @@
 //! simulated Proxmox, held to the promises of the project.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attacks;
+mod clones;
+mod cluster_status;
 mod conditions;
 mod crashes;
 mod deletion;

@@ -138,3 +138,56 @@ async fn machines_that_do_not_fit_wait_until_another_one_goes() {
     lab.until_gone(&["one"]).await;
     lab.assert_exactly(&["two"], "one made room");
 }
+
+/// The node of each machine.
+fn nodes(lab: &Lab, names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| lab.get(name).unwrap().status.unwrap().node.unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_of_a_group_are_spread_and_others_fill_the_nodes_in_their_order() {
+    let lab = Lab::new(small(3)).await;
+    let spread = json!({"placement": {"policy": "Spread", "group": "web"}});
+    let names = ["web-1", "web-2", "web-3", "plain-1", "plain-2"];
+    for name in names {
+        lab.machine(name, if name.starts_with("web") { spread.clone() } else { json!({}) }).await;
+    }
+    lab.until_ready(&names).await;
+    let distinct: BTreeSet<String> = nodes(&lab, &names[..3]).into_iter().collect();
+    assert_eq!(distinct.len(), 3, "{}", lab.describe());
+    assert_eq!(nodes(&lab, &names[3..]), ["pve1", "pve1"]);
+    // With no other node left two of them share one.
+    lab.machine("web-4", spread).await;
+    lab.until_ready(&["web-4"]).await;
+    lab.assert_exactly(&["web-1", "web-2", "web-3", "web-4", "plain-1", "plain-2"], "spread");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_with_most_free_is_chosen_and_what_is_placed_at_the_same_time_counts() {
+    let mut scenario = small(3);
+    for node in &mut scenario.nodes {
+        (node.memory_mib, node.base_memory_mib, node.cpus) = (32 * 1024, 1024, 32);
+    }
+    // `pve1` is half full.
+    scenario.vms = vec![GuestSpec::new(500, "theirs", "pve1").disk("local-lvm", 1).with("memory", "16384")];
+    let lab = Lab::new(scenario).await;
+    let names = ["one", "two", "three", "four"];
+    let spec = json!({"placement": {"policy": "MostFree"}, "memory": "4Gi"});
+    join_all(names.iter().map(|name| lab.machine(name, spec.clone()))).await;
+    lab.until_ready(&names).await;
+    let mut nodes = nodes(&lab, &names);
+    nodes.sort();
+    assert_eq!(nodes, ["pve2", "pve2", "pve3", "pve3"], "{}", lab.describe());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_nobody_knows_is_told() {
+    let lab = Lab::new(small(1)).await;
+    lab.machine("one", json!({"placement": {"nodes": ["pve9"]}})).await;
+    let told = |lab: &Lab| lab.get("one").and_then(|vm| vm.status?.message).unwrap_or_default();
+    lab.until("the node is told", |lab| {
+        told(lab) == "spec.placement.nodes: the cluster has no node \"pve9\"; it has pve1"
+    })
+    .await;
+    assert!(lab.made().is_empty());
+}

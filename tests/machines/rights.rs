@@ -7,7 +7,7 @@ use cloudfaster::simulator::{AclSpec, Effect, Fault, Release, RequestRecord, Sce
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{Lab, small};
+use crate::support::{Lab, reason, small};
 
 /// What the administrator typed on a node, as far as it gives rights.
 #[derive(Clone, Default)]
@@ -129,6 +129,10 @@ async fn nothing_is_refused(release: Release) {
     lab.until_gone(&["one"]).await;
     lab.assert_nothing_left("with the documented rights");
     assert!(refused(&lab).is_empty(), "{:#?}", refused(&lab));
+    // The cluster finds nothing missing either.
+    let conditions = lab.cluster().unwrap().status.unwrap().conditions;
+    assert_eq!(reason(&conditions).0, "Available", "{conditions:#?}");
+    assert_eq!(conditions.len(), 1, "{conditions:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

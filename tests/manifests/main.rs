@@ -97,20 +97,21 @@ fn each_rule_of_a_role_says_why_it_is_there() {
 }
 
 #[test]
-fn no_role_has_a_wildcard_and_secrets_are_read_by_name_only() {
+fn no_role_has_a_wildcard_and_secrets_are_read_by_name_and_held_only_beside_the_operator() {
     let base = render("manifests/base");
     let roles = of_kind(&base, "ClusterRole").into_iter().chain(of_kind(&base, "Role"));
-    let mut on_secrets = 0;
+    let mut on_secrets = Vec::new();
     for role in roles {
         for rule in role["rules"].as_array().unwrap() {
             assert!(!rule.to_string().contains('*'), "{}: {rule}", id(role));
             if rule["resources"].as_array().unwrap().contains(&json!("secrets")) {
-                on_secrets += 1;
-                assert_eq!(rule["verbs"], json!(["get"]), "{}", id(role));
+                on_secrets.push((role["kind"].as_str().unwrap(), rule["verbs"].clone()));
             }
         }
     }
-    assert_eq!(on_secrets, 2, "one for the administrators' Secrets, one for the tenants'");
+    // The tenants', and the administrators' in the operator's own namespace.
+    let (get, patch) = (json!(["get"]), json!(["patch"]));
+    assert_eq!(on_secrets, [("ClusterRole", get.clone()), ("Role", get), ("Role", patch)]);
 }
 
 #[test]
@@ -171,6 +172,22 @@ fn the_image_bears_the_version_of_the_program() {
     let dockerfile = fs::read_to_string(project("manifests/image/Dockerfile")).unwrap();
     assert!(dockerfile.contains(&format!("org.opencontainers.image.version=\"{version}\"")), "{dockerfile}");
     assert!(dockerfile.contains(&format!("ARG RUST=rust:{}-", env!("CARGO_PKG_RUST_VERSION"))), "{dockerfile}");
+}
+
+#[test]
+fn the_program_knows_the_flags_that_the_deployment_gives_it() {
+    let base = render("manifests/base");
+    let container = &one(&base, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudfaster"));
+    let help = command.args(arguments).arg("--help").output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success(), "{}", String::from_utf8_lossy(&help.stderr));
+    let port = &container["ports"][0]["containerPort"];
+    assert!(text.contains(&format!(":{port}]")), "it serves its health elsewhere than on {port}:\n{text}");
+    for variable in container["env"].as_array().unwrap() {
+        assert!(text.contains(variable["name"].as_str().unwrap()), "{variable} is not read:\n{text}");
+    }
 }
 
 /// As the stage that compiles does it; the compilation itself would take minutes, and a compiler in a container.

@@ -111,6 +111,11 @@ impl Process {
         self.ended().await
     }
 
+    /// Waits until it ends, for as long as it takes.
+    pub async fn end(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         match timeout(LIMIT, self.child.wait()).await {

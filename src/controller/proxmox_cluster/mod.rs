@@ -1,7 +1,13 @@
 //! Reconciles `ProxmoxCluster`: keeps an inventory running for each, and reports what it sees.
 
+mod hold;
+mod nodes;
 mod report;
+mod rights;
 mod settings;
+mod spec;
+
+pub use spec::fleet_of;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +17,7 @@ use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 
 use self::settings::Problem;
 use super::{
-    Shared, describe,
+    Shared, describe, finalizer,
     fleet::Fleet,
     run::{Kind, Next, Reconciler, Waker},
     status,
@@ -20,6 +26,7 @@ use crate::{
     api::{
         PAUSED, ProxmoxCluster, ProxmoxVM,
         conditions::{READY, RECONCILING, STALLED},
+        proxmox_cluster::ProxmoxClusterStatus,
     },
     proxmox::{
         client::{Exchange, Observer},
@@ -34,6 +41,9 @@ const SECRET: Duration = Duration::from_secs(5);
 /// How often the Secret is read otherwise: credentials are rotated.
 const ROTATION: Duration = Duration::from_secs(60);
 
+/// How soon a cluster is looked at again that somebody wrote in between.
+const CONFLICT: Duration = Duration::from_millis(100);
+
 /// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +57,8 @@ pub struct ClusterReconciler {
     shared: Arc<Shared>,
     /// Told of each exchange with Proxmox.
     observer: Observer,
+    /// Taken while it is decided whether a Secret is still used.
+    leaving: tokio::sync::Mutex<()>,
 }
 
 impl Reconciler for ClusterReconciler {
@@ -54,28 +66,17 @@ impl Reconciler for ClusterReconciler {
     type Error = Error;
 
     async fn reconcile(&self, cluster: &ProxmoxCluster) -> Result<Next, Error> {
-        let name = cluster.name_any();
-        let fleet = match self.connect(cluster).await? {
-            Ok(fleet) => fleet,
-            Err(problem) => {
-                let news = self.refuse(&name, problem.reason());
-                self.write(cluster, report::refused(cluster, &problem, Timestamp::now())).await?;
-                if news {
-                    wake_all(&self.shared, &name);
-                }
-                return Ok(Next::After(SECRET));
-            }
-        };
-        let snapshot = fleet.inventory.snapshot();
-        let status = report::status(cluster, &snapshot, Timestamp::now());
-        let ready = report::is_ready(&status);
-        let changed = cluster.status.as_ref().map(|status| status.observed_generation) != cluster.metadata.generation;
-        self.write(cluster, status).await?;
-        if changed {
-            // Templates, ranges, tenants: what a machine was refused for may be there now.
-            wake_all(&self.shared, &name);
+        let deleting = cluster.metadata.deletion_timestamp.is_some();
+        if deleting && !finalizer::is_held(cluster) {
+            return Ok(Next::Event);
         }
-        Ok(Next::After(if ready { ROTATION } else { SECRET }))
+        match self.advance(cluster, deleting).await {
+            // Somebody wrote in between: everything is read anew.
+            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
+                Ok(Next::After(CONFLICT))
+            }
+            done => done,
+        }
     }
 
     fn forget(&self, name: &ObjectRef<ProxmoxCluster>) {
@@ -113,7 +114,7 @@ impl ClusterReconciler {
             let Exchange { method, route, outcome, took } = exchange;
             metrics.proxmox(method, route, outcome, *took);
         };
-        Self { shared, observer: Arc::new(observer) }
+        Self { shared, observer: Arc::new(observer), leaving: tokio::sync::Mutex::default() }
     }
 
     /// Stops talking to the cluster; whether it is for another reason than before.
@@ -123,52 +124,129 @@ impl ClusterReconciler {
         news
     }
 
-    /// The fleet that runs with the cluster's settings; it is started when they are new.
-    async fn connect(&self, cluster: &ProxmoxCluster) -> Result<Result<Arc<Fleet>, Problem>, Error> {
+    async fn advance(&self, cluster: &ProxmoxCluster, deleting: bool) -> Result<Next, Error> {
         let name = cluster.name_any();
-        let secret_name = &cluster.spec.credentials.secret_ref.name;
-        let namespace = &self.shared.operator_namespace;
-        let secrets = Api::<Secret>::namespaced(self.shared.client.clone(), namespace);
-        let Some(secret) = secrets.get_opt(secret_name).await? else {
-            return Ok(Err(Problem::Wait(Reason::new(
-                "DependencyNotFound",
-                format!(
-                    "spec.credentials.secretRef: there is no Secret {secret_name} in the namespace {namespace}; waiting until \
-                     it is created"
-                ),
-            ))));
-        };
-        let fingerprint = settings::fingerprint(&cluster.spec, &secret);
-        if let Some(fleet) = self.shared.fleets.current(&name, &fingerprint) {
-            return Ok(Ok(fleet));
+        let users = if deleting { hold::users(&self.shared.client, &name).await? } else { Vec::new() };
+        if deleting && users.is_empty() && self.let_go(cluster).await? {
+            return Ok(Next::Event);
         }
-        let sites = match settings::sites(&cluster.spec, &secret, &self.observer) {
-            Ok(sites) => sites,
-            Err(problem) => return Ok(Err(problem)),
+        let held = finalizer::hold(&self.clusters(), cluster).await?;
+        let cluster = held.as_ref().unwrap_or(cluster);
+        let secret = self.secret(cluster).await?;
+        let cluster = &match &secret {
+            Ok(secret) => self.hold_secret(cluster, secret).await?,
+            Err(_) => cluster.clone(),
         };
-        Ok(match self.shared.fleets.start(&name, sites, fingerprint) {
-            Ok(fleet) => {
-                tracing::info!(cluster = name, "inventory starts");
-                tokio::spawn(follow(self.shared.clone(), fleet.clone()));
-                Ok(fleet)
+        let fleet = match secret.and_then(|secret| self.connect(cluster, &secret)) {
+            Ok(fleet) => fleet,
+            Err(problem) => {
+                let news = self.refuse(&name, problem.reason());
+                self.write(cluster, report::refused(cluster, &problem, &users, Timestamp::now())).await?;
+                if news {
+                    wake_all(&self.shared, &name);
+                }
+                return Ok(Next::After(SECRET));
             }
-            Err(error) => Err(Problem::Stall(Reason::new("InvalidSpec", format!("spec.nodes: {error}")))),
-        })
+        };
+        let missing = rights::missing(&fleet, &cluster.spec).await;
+        let snapshot = fleet.inventory.snapshot();
+        let seen = report::Seen { snapshot: &snapshot, missing: &missing, account: &fleet.account, users: &users };
+        let status = report::status(cluster, &seen, Timestamp::now());
+        let ready = report::is_ready(&status);
+        let changed = cluster.status.as_ref().map(|status| status.observed_generation) != cluster.metadata.generation;
+        self.write(cluster, status).await?;
+        if changed {
+            // Templates, ranges, tenants: what a machine was refused for may be there now.
+            wake_all(&self.shared, &name);
+        }
+        Ok(Next::After(if ready { ROTATION } else { SECRET }))
     }
 
-    async fn write(
-        &self,
-        cluster: &ProxmoxCluster,
-        status: crate::api::proxmox_cluster::ProxmoxClusterStatus,
-    ) -> Result<(), Error> {
-        let api = ProxmoxCluster::api(&self.shared.client, cluster);
+    /// Nobody uses the cluster any more: it can go, and its Secret with it. Whether it went: a machine may have been placed
+    /// on it just now.
+    async fn let_go(&self, cluster: &ProxmoxCluster) -> Result<bool, Error> {
+        // One after the other: of two that share a Secret the second sees that the first is gone.
+        let _turn = self.leaving.lock().await;
+        let name = cluster.name_any();
+        let placed = || !self.shared.ledger.objects(&name, |place| place.is_some()).is_empty();
+        if placed() {
+            return Ok(false);
+        }
+        self.shared.fleets.refuse(&name, Reason::new("ClusterDeleting", "it is being deleted"));
+        if placed() || !hold::users(&self.shared.client, &name).await?.is_empty() {
+            return Ok(false);
+        }
+        let held = cluster.status.as_ref().map(|status| status.held_secrets.clone()).unwrap_or_default();
+        hold::release_secrets(&self.shared.client, &self.shared.operator_namespace, cluster, &held).await?;
+        finalizer::release(&self.clusters(), cluster).await?;
+        Ok(true)
+    }
+
+    fn clusters(&self) -> Api<ProxmoxCluster> {
+        Api::all(self.shared.client.clone())
+    }
+
+    /// Holds the Secret that the cluster uses, and lets those go that it used before. What is held is written down first.
+    async fn hold_secret(&self, cluster: &ProxmoxCluster, secret: &Secret) -> Result<ProxmoxCluster, Error> {
+        let name = secret.name_any();
+        let known = cluster.status.as_ref().map(|status| status.held_secrets.clone()).unwrap_or_default();
+        let mut cluster = cluster.clone();
+        if !known.contains(&name) {
+            cluster = self.write_held(&cluster, known.iter().cloned().chain([name.clone()]).collect()).await?;
+        }
+        let namespace = &self.shared.operator_namespace;
+        finalizer::hold(&Api::namespaced(self.shared.client.clone(), namespace), secret).await?;
+        let _turn = self.leaving.lock().await;
+        let before: Vec<String> = known.into_iter().filter(|known| *known != name).collect();
+        hold::release_secrets(&self.shared.client, namespace, &cluster, &before).await?;
+        if !before.is_empty() {
+            cluster = self.write_held(&cluster, vec![name]).await?;
+        }
+        Ok(cluster)
+    }
+
+    async fn write_held(&self, cluster: &ProxmoxCluster, names: Vec<String>) -> Result<ProxmoxCluster, Error> {
+        let mut status = cluster.status.clone().unwrap_or_else(report::unobserved);
+        status.held_secrets = names;
+        Ok(status::write(&self.clusters(), &ProxmoxCluster { status: Some(status), ..cluster.clone() }).await?)
+    }
+
+    /// The Secret with the credentials.
+    async fn secret(&self, cluster: &ProxmoxCluster) -> Result<Result<Secret, Problem>, Error> {
+        let name = &cluster.spec.credentials.secret_ref.name;
+        let namespace = &self.shared.operator_namespace;
+        let secret = Api::<Secret>::namespaced(self.shared.client.clone(), namespace).get_opt(name).await?;
+        Ok(secret.ok_or_else(|| {
+            Problem::Wait(Reason::new(
+                "DependencyNotFound",
+                format!(
+                    "spec.credentials.secretRef: there is no Secret {name} in the namespace {namespace}; waiting until it is \
+                     created"
+                ),
+            ))
+        }))
+    }
+
+    /// The fleet that runs with the cluster's settings; it is started when they are new.
+    fn connect(&self, cluster: &ProxmoxCluster, secret: &Secret) -> Result<Arc<Fleet>, Problem> {
+        let name = cluster.name_any();
+        if let Some(fleet) = self.shared.fleets.current(&name, &settings::fingerprint(&cluster.spec, secret)) {
+            return Ok(fleet);
+        }
+        let connection = settings::connection(&cluster.spec, secret, &self.observer)?;
+        let fleet = self
+            .shared
+            .fleets
+            .start(&name, connection)
+            .map_err(|error| Problem::Stall(Reason::new("InvalidSpec", format!("spec.nodes: {error}"))))?;
+        tracing::info!(cluster = name, "inventory starts");
+        tokio::spawn(follow(self.shared.clone(), fleet.clone()));
+        Ok(fleet)
+    }
+
+    async fn write(&self, cluster: &ProxmoxCluster, status: ProxmoxClusterStatus) -> Result<(), Error> {
         let after = ProxmoxCluster { status: Some(status), ..cluster.clone() };
-        let written = match status::replace(&api, cluster, &after).await {
-            Ok(written) => written,
-            // It is read anew, for somebody wrote in between.
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        let written = status::replace(&self.clusters(), cluster, &after).await?;
         let version = written.as_ref().unwrap_or(cluster).resource_version().unwrap_or_default();
         self.shared.clusters.wrote(&ObjectRef::from_obj(cluster), &version);
         Ok(())
@@ -195,17 +273,20 @@ async fn follow(shared: Arc<Shared>, fleet: Arc<Fleet>) {
 }
 
 fn wake_concerned(shared: &Shared, cluster: &str, snapshot: &crate::proxmox::inventory::Snapshot, changes: &Changes) {
-    let Changes { site, vms, tasks, nodes, state } = changes;
+    let Changes { site, vms, tasks, nodes, state, marks: _ } = changes;
     // A clone is filed under its template's id: whoever waits for a task wakes, since there are few of them.
     let node_changed = *state || !nodes.is_empty();
     let of_site = |node: &str| snapshot.node(node).is_some_and(|node| node.site == *site);
     let concerned = shared.ledger.objects(cluster, |place| match place {
-        // Room may have come free for those that wait for it.
+        // Room may have come free for those that wait for it, and those that search know all marks now.
         None => true,
         Some(place) => of_site(&place.node) && (node_changed || vms.contains(&place.vmid)),
     });
     for object in concerned {
         shared.machines.wake(object);
+    }
+    if tasks.iter().any(|task| task.kind() == "qmclone") {
+        wake(&shared.machines, shared.ledger.next_turns(cluster));
     }
     for object in shared.ledger.awaiting(cluster, |upid| tasks.iter().any(|task| task.as_str() == upid)) {
         shared.machines.wake(object);

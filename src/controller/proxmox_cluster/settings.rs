@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::proxmox_cluster::{ProxmoxClusterSpec, Tls},
+    controller::fleet::Connection,
     proxmox::{
         client::{Client, Credentials, Endpoint, Observer, SecretString, Settings, Timeouts, Trust},
         inventory::{Node, Site},
@@ -45,9 +46,18 @@ pub fn fingerprint(spec: &ProxmoxClusterSpec, secret: &Secret) -> String {
     hex::encode(hash.finalize())
 }
 
-/// The sites: the cluster behind the endpoints, and each stand-alone host.
-pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret, observer: &Observer) -> Result<Vec<Site>, Problem> {
+/// All that it takes to connect to a cluster.
+pub fn connection(spec: &ProxmoxClusterSpec, secret: &Secret, observer: &Observer) -> Result<Connection, Problem> {
     let credentials = credentials(secret)?;
+    let account = match &credentials {
+        Credentials::Token { id, .. } => id.clone(),
+        Credentials::Password { user, .. } => user.clone(),
+    };
+    Ok(Connection { sites: sites(spec, &credentials, observer)?, account, fingerprint: fingerprint(spec, secret) })
+}
+
+/// The sites: the cluster behind the endpoints, and each stand-alone host.
+fn sites(spec: &ProxmoxClusterSpec, credentials: &Credentials, observer: &Observer) -> Result<Vec<Site>, Problem> {
     let mut sites = Vec::new();
     let mut members = Vec::new();
     for (index, node) in spec.nodes.iter().enumerate() {
@@ -62,7 +72,7 @@ pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret, observer: &Observer) ->
         let field = format!("spec.nodes[{index}]");
         let endpoint: Endpoint = endpoint.parse().map_err(|error| invalid(&format!("{field}.endpoint"), error))?;
         let tls = node.tls.as_ref().or(spec.tls.as_ref());
-        let client = client(vec![endpoint], &credentials, tls, &field, observer)?;
+        let client = client(vec![endpoint], credentials, tls, &field, observer)?;
         sites.push(Site { client, nodes: vec![described], stand_alone: true });
     }
     if !members.is_empty() {
@@ -74,7 +84,7 @@ pub fn sites(spec: &ProxmoxClusterSpec, secret: &Secret, observer: &Observer) ->
                 endpoint.parse().map_err(|error| invalid(&format!("spec.endpoints[{index}]"), error))
             })
             .collect::<Result<_, _>>()?;
-        let client = client(endpoints, &credentials, spec.tls.as_ref(), "spec", observer)?;
+        let client = client(endpoints, credentials, spec.tls.as_ref(), "spec", observer)?;
         sites.insert(0, Site { client, nodes: members, stand_alone: false });
     }
     Ok(sites)

@@ -18,16 +18,21 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
     let route = |place: &Place| fleet.route(&place.node).ok_or_else(|| gone(&place.node));
     let started = |place: &Place, action: TaskAction, upid: Upid| Some(Task { upid, node: place.node.clone(), action });
     Ok(match action {
-        Action::Clone { place, template, name: machine, description } => {
-            let Route { client, name } = route(place)?;
+        Action::Clone { place, source, template, linked, storage, name: machine, description } => {
+            let Route { client, name } = fleet.route(source).ok_or_else(|| gone(source))?;
+            let target = &route(place)?.name;
             let request = CloneRequest {
                 new_id: place.vmid,
                 name: machine.clone(),
                 description: description.clone(),
-                full: true,
+                full: !linked,
+                storage: storage.clone(),
+                target: (target != name).then(|| target.clone()),
                 ..CloneRequest::default()
             };
-            started(place, TaskAction::Clone, client.clone_vm(name, *template, &request).await?)
+            let upid = client.clone_vm(name, *template, &request).await?;
+            // It runs where the template is.
+            Some(Task { upid, node: source.clone(), action: TaskAction::Clone })
         }
         Action::Configure { place, set, digest } => {
             let change = ConfigChange { set: set.0.clone(), digest: digest.clone(), ..ConfigChange::default() };

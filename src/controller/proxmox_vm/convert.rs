@@ -46,6 +46,20 @@ pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
     status.leftovers = leftovers.iter().map(write_leftover).collect();
 }
 
+/// Where the spec wants its machine.
+pub fn placement(placement: &api::Placement) -> plan::Placement {
+    let api::Placement { nodes, policy, group } = placement;
+    plan::Placement {
+        nodes: nodes.clone(),
+        policy: match policy {
+            api::PlacementPolicy::Ordered => plan::Policy::Ordered,
+            api::PlacementPolicy::MostFree => plan::Policy::MostFree,
+            api::PlacementPolicy::Spread => plan::Policy::Spread,
+        },
+        group: group.clone(),
+    }
+}
+
 fn vmid(number: i64) -> Result<Vmid, InvalidStatus> {
     Vmid::try_from(number).map_err(|_| InvalidStatus::Vmid(number))
 }
@@ -55,10 +69,24 @@ fn place(node: &str, number: i64) -> Result<Place, InvalidStatus> {
 }
 
 fn intent(intent: &api::Intent) -> Result<plan::Intent, InvalidStatus> {
-    let api::Intent { node, vmid: number, template, attempt, stage, reason, message, retries, since } = intent;
+    let api::Intent {
+        node,
+        vmid: number,
+        template,
+        template_node,
+        storage,
+        attempt,
+        stage,
+        reason,
+        message,
+        retries,
+        since,
+    } = intent;
     Ok(plan::Intent {
         place: place(node, *number)?,
         template: template.map(vmid).transpose()?,
+        template_node: template_node.clone(),
+        storage: storage.clone(),
         attempt: *attempt,
         stage: match stage {
             api::Stage::Creating => plan::Stage::Creating,
@@ -73,11 +101,13 @@ fn intent(intent: &api::Intent) -> Result<plan::Intent, InvalidStatus> {
 }
 
 fn write_intent(intent: &plan::Intent) -> api::Intent {
-    let plan::Intent { place, template, attempt, stage, reason, retries, since } = intent;
+    let plan::Intent { place, template, template_node, storage, attempt, stage, reason, retries, since } = intent;
     api::Intent {
         node: place.node.clone(),
         vmid: i64::from(place.vmid),
         template: template.map(i64::from),
+        template_node: template_node.clone(),
+        storage: storage.clone(),
         attempt: *attempt,
         stage: match stage {
             plan::Stage::Creating => api::Stage::Creating,

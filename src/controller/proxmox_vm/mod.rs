@@ -13,7 +13,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::ListParams,
     core::DeserializeGuard,
     runtime::{
         events::{Event, EventType},
@@ -21,7 +21,6 @@ use kube::{
     },
 };
 use parking_lot::Mutex;
-use serde_json::json;
 
 use self::{
     observe::Sightings,
@@ -29,16 +28,18 @@ use self::{
     resolve::{Resolved, World},
 };
 use super::{
-    Shared, describe,
-    ledger::{Entry, Outdated},
+    Shared, describe, finalizer,
+    ledger::{CloneState, Entry, Outdated},
+    policy,
     run::{Kind, Next, Reconciler},
     status,
 };
 use crate::{
-    api::{FINALIZER, ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
+    api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     proxmox::{
         outcome,
-        plan::{self, Action, Claim, Desired, Intent, Observed, Recorded, Stage, Step},
+        plan::{self, Action, Claim, Cloning, Desired, Intent, Observed, QUEUED, Recorded, Stage, Step, TaskAction},
+        wire::Vmid,
     },
 };
 
@@ -96,20 +97,33 @@ fn recorded(vm: &ProxmoxVM) -> Recorded {
 
 /// What an object holds.
 fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
-    let machine = recorded.intent.as_ref().map(|intent| Claim {
-        place: intent.place.clone(),
-        memory: vm.spec.memory.bytes().unsigned_abs(),
-        // A machine that runs has its disk, and the storage's own figure counts it.
-        disk: match intent.stage {
-            Stage::Creating => vm.spec.disk.size.bytes().unsigned_abs(),
-            Stage::Starting | Stage::Established | Stage::Abandoning => 0,
-        },
+    let machine = recorded.intent.as_ref().map(|intent| {
+        // Of a machine that runs the node's own figures tell.
+        let (in_flight, unbooted) = match intent.stage {
+            Stage::Creating => (true, true),
+            Stage::Starting => (false, true),
+            Stage::Established | Stage::Abandoning => (false, false),
+        };
+        Claim {
+            place: intent.place.clone(),
+            memory: vm.spec.memory.bytes().unsigned_abs(),
+            disk: if in_flight { vm.spec.disk.size.bytes().unsigned_abs() } else { 0 },
+            storage: intent.storage.clone(),
+            cores: if unbooted { u32::try_from(vm.spec.cores).unwrap_or_default() } else { 0 },
+            group: vm.spec.placement.as_ref().and_then(|placement| placement.group.clone()),
+            addresses: policy::addresses(&policy::Request::from(vm)),
+        }
+    });
+    let cloning = recorded.task.as_ref().filter(|task| task.action == TaskAction::Clone).and_then(|task| {
+        let template = recorded.intent.as_ref()?.template?;
+        Some(Cloning { node: task.node.clone(), template, upid: Some(task.upid.to_string()) })
     });
     Entry {
         cluster: vm.spec.cluster_ref.name.clone(),
         object: ObjectRef::from_obj(vm),
         machine,
         task: recorded.task.as_ref().map(|task| task.upid.to_string()),
+        clone: cloning.map(CloneState::Begun),
         others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
     }
 }
@@ -119,6 +133,7 @@ impl Reconciler for MachineReconciler {
     type Error = Error;
 
     async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
+        self.shared.ledger.settle(&vm.uid().unwrap_or_default());
         // Whoever waits for its cluster is woken by it, too.
         self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm)));
         let done = match resolve::resolve(&self.shared, vm).await? {
@@ -137,7 +152,10 @@ impl Reconciler for MachineReconciler {
     }
 
     fn forget(&self, name: &ObjectRef<ProxmoxVM>) {
-        self.shared.ledger.forget(name);
+        for cluster in self.shared.ledger.forget(name) {
+            // It may be about to go, and waits for its last machine.
+            self.shared.clusters.wake(ObjectRef::new(&cluster));
+        }
     }
 
     fn phase(vm: &ProxmoxVM) -> String {
@@ -179,7 +197,7 @@ impl MachineReconciler {
     /// The next step, and the version of what is known of the other objects.
     fn plan(&self, walk: &Walk) -> (Step, u64) {
         let World { owner, desired, recorded, fleet } = &walk.world;
-        let (others, version) = self.shared.ledger.claims(&fleet.name, &owner.uid);
+        let (others, version) = self.shared.ledger.claims(&fleet.name, owner);
         let snapshot = fleet.inventory.snapshot();
         let Sightings { machines, volumes, tasks } = &walk.sightings;
         let observed = Observed {
@@ -195,6 +213,7 @@ impl MachineReconciler {
 
     /// Takes a step; when to come back, if nothing more can be done now.
     async fn take(&self, walk: &mut Walk, step: Step, version: u64) -> Result<Option<Next>, Error> {
+        self.queue(walk, &step);
         Ok(match step {
             Step::Look(look) => {
                 let fleet = walk.world.fleet.clone();
@@ -206,7 +225,7 @@ impl MachineReconciler {
                 self.record(walk, &step, recorded, version).await?;
                 None
             }
-            Step::Act(ref action) => self.perform(walk, &step, action).await?,
+            Step::Act(ref action) => self.perform(walk, &step, action, version).await?,
             Step::Retry(ref recorded, _) => {
                 let recorded = (**recorded).clone();
                 self.record(walk, &step, recorded, version).await?;
@@ -243,15 +262,64 @@ impl MachineReconciler {
         let moved_on = recorded.intent != walk.world.recorded.intent || recorded.task != walk.world.recorded.task;
         walk.world.recorded = recorded;
         self.report(walk, step, None).await?;
-        self.shared.ledger.note(&uid, entry(&walk.vm, &walk.world.recorded));
+        self.note(walk);
         if moved_on {
             walk.sightings = Sightings::default();
         }
         Ok(())
     }
 
+    /// Notes what the object holds, and wakes those whose turn has come by it.
+    fn note(&self, walk: &Walk) {
+        let World { owner, recorded, fleet, .. } = &walk.world;
+        if self.shared.ledger.note(&owner.uid, entry(&walk.vm, recorded)) {
+            for object in self.shared.ledger.next_turns(&fleet.name) {
+                self.shared.machines.wake(object);
+            }
+        }
+    }
+
+    /// Notes whether the object waits to be cloned.
+    fn queue(&self, walk: &Walk, step: &Step) {
+        let World { owner, recorded, .. } = &walk.world;
+        match step {
+            Step::Wait(reason) if reason.word == QUEUED => {
+                let turn = recorded.intent.as_ref().and_then(|intent| intent.turn(owner));
+                self.shared.ledger.wait(&owner.uid, turn);
+            }
+            Step::Look(_) | Step::Record(_) | Step::Act(_) => {}
+            Step::Retry(..) | Step::Wait(_) | Step::Rest { .. } | Step::Stall(_) | Step::Release => {
+                self.shared.ledger.wait(&owner.uid, None);
+            }
+        }
+    }
+
+    /// Takes a place among the clones that run, unless somebody else did something since `version`.
+    fn begin_clone(&self, walk: &Walk, source: &str, template: Vmid, version: u64) -> Result<(), Outdated> {
+        let cloning = Cloning { node: source.to_owned(), template, upid: None };
+        let entry = Entry { clone: Some(CloneState::Begun(cloning)), ..entry(&walk.vm, &walk.world.recorded) };
+        self.shared.ledger.claim(&walk.world.owner.uid, entry, version)
+    }
+
     /// Makes the change, and writes down the task that it started.
-    async fn perform(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
+    async fn perform(
+        &self,
+        walk: &mut Walk,
+        step: &Step,
+        action: &Action,
+        version: u64,
+    ) -> Result<Option<Next>, Error> {
+        if let Action::Clone { source, template, .. } = action
+            && let Err(Outdated) = self.begin_clone(walk, source, *template, version)
+        {
+            return Ok(None);
+        }
+        let done = self.make(walk, step, action).await;
+        self.note(walk);
+        done
+    }
+
+    async fn make(&self, walk: &mut Walk, step: &Step, action: &Action) -> Result<Option<Next>, Error> {
         self.fence(walk, step).await?;
         let fleet = walk.world.fleet.clone();
         fleet.inventory.hurry();
@@ -259,9 +327,10 @@ impl MachineReconciler {
         walk.sightings = Sightings::default();
         match done {
             Ok(Some(task)) => {
+                // The poll that was under way may not have seen it, and would be the last for a while.
+                fleet.inventory.hurry();
                 walk.world.recorded.task = Some(task);
                 self.report(walk, step, None).await?;
-                self.shared.ledger.note(&walk.world.owner.uid, entry(&walk.vm, &walk.world.recorded));
                 Ok(Some(Next::Underway(TASK_RUNNING)))
             }
             Ok(None) => {
@@ -278,10 +347,14 @@ impl MachineReconciler {
             }
             Err(error) => {
                 tracing::info!(%error, action = action.name(), "a call failed");
+                if error.api().is_some_and(|refusal| refusal.status == 403) {
+                    fleet.doubt_rights();
+                    self.shared.clusters.wake(ObjectRef::new(&fleet.name));
+                }
                 let gone = matches!(walk.world.desired, Desired::Gone);
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
-                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner.uid);
+                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner);
                 Box::pin(self.take(walk, next, version)).await
             }
         }
@@ -309,8 +382,9 @@ impl MachineReconciler {
     async fn held_up(&self, vm: &ProxmoxVM, step: Step, pause: Duration) -> Result<Next, Error> {
         // What cannot be read is as good as lost; and what was lost stays so until the machine was searched.
         let recorded = convert::recorded(&vm.status.clone().unwrap_or_default());
-        let lost = recorded.is_err() || resolve::is_lost(vm, resolve::is_held(vm));
+        let lost = recorded.is_err() || resolve::is_lost(vm, finalizer::is_held(vm));
         let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
+        self.shared.ledger.wait(&vm.uid().unwrap_or_default(), None);
         let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
@@ -372,39 +446,15 @@ impl MachineReconciler {
 
     /// From here on there may be something outside: the object is held until nothing of it is left.
     async fn hold(&self, walk: &mut Walk) -> Result<(), Error> {
-        if resolve::is_held(&walk.vm) {
-            return Ok(());
+        if let Some(held) = finalizer::hold(&self.api(&walk.vm), &walk.vm).await? {
+            walk.vm = held;
         }
-        let mut finalizers = walk.vm.finalizers().to_vec();
-        finalizers.push(FINALIZER.to_owned());
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": walk.vm.resource_version()}});
-        walk.vm = self.patch(&walk.vm, &Patch::Merge(patch)).await?;
         Ok(())
     }
 
-    /// Nothing is left: the finalizer goes, by a patch that tests what it removes.
+    /// Nothing is left: the finalizer goes.
     async fn release(&self, vm: &ProxmoxVM) -> Result<(), Error> {
-        let Some(index) = vm.finalizers().iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
-        let path = format!("/metadata/finalizers/{index}");
-        let patch: json_patch::Patch = serde_json::from_value(json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": vm.resource_version()},
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
-        ]))
-        .map_err(kube::Error::SerdeError)?;
-        match self.patch(vm, &Patch::Json::<()>(patch)).await {
-            Ok(_) => Ok(()),
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn patch<P: serde::Serialize + std::fmt::Debug>(
-        &self,
-        vm: &ProxmoxVM,
-        patch: &Patch<P>,
-    ) -> Result<ProxmoxVM, Error> {
-        Ok(self.api(vm).patch(&vm.name_any(), &PatchParams::default(), patch).await?)
+        Ok(finalizer::release(&self.api(vm), vm).await?)
     }
 
     fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {

@@ -173,8 +173,9 @@ fn underway(status: &ProxmoxVMStatus, recorded: &Recorded, moved_on: bool) -> Re
 
 fn doing(action: &Action) -> Reason {
     match action {
-        Action::Clone { place, template, .. } => {
-            Reason::new("Cloning", format!("cloning template {template} to VM {} on {}", place.vmid, place.node))
+        Action::Clone { place, source, template, .. } => {
+            let from = if *source == place.node { String::new() } else { format!(" of {source}") };
+            Reason::new("Cloning", format!("cloning template {template}{from} to VM {} on {}", place.vmid, place.node))
         }
         Action::Configure { place, .. } | Action::Tag { place, .. } => {
             Reason::new("Configuring", format!("configuring VM {} on {}", place.vmid, place.node))

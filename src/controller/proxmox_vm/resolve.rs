@@ -3,21 +3,25 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{
-    Api, Client, ResourceExt,
-    api::ObjectMeta,
-    core::{Selector, SelectorExt},
-};
+use kube::{Api, Client, ResourceExt, api::ObjectMeta};
 
 use crate::{
     api::{
-        FINALIZER, ProxmoxCluster, ProxmoxVM,
+        ProxmoxCluster, ProxmoxVM,
         common::SecretKeyRef,
-        proxmox_cluster::{ProxmoxClusterSpec, Template},
-        proxmox_vm::{CloudInit, ProxmoxVMSpec},
+        proxmox_cluster::ProxmoxClusterSpec,
+        proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec},
     },
-    controller::{Shared, fleet::Fleet},
-    proxmox::plan::{self, Desired, FleetNode, MachineSpec, Owner, Reason, Recorded, TemplateRef},
+    controller::{
+        Shared, finalizer,
+        fleet::Fleet,
+        policy::{self, Request},
+        proxmox_cluster::fleet_of,
+    },
+    proxmox::{
+        plan::{self, Desired, MachineSpec, Owner, Reason, Recorded, Source, TemplateRef, Terms},
+        wire::Vmid,
+    },
 };
 
 use super::convert;
@@ -79,7 +83,7 @@ pub async fn resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<Resolved, kube::
 }
 
 async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
-    let held = is_held(vm);
+    let held = finalizer::is_held(vm);
     let deleting = vm.metadata.deletion_timestamp.is_some();
     if deleting && !held {
         return Err(Stop::Resolved(Resolved::Nothing));
@@ -88,9 +92,15 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     let cluster = cluster(shared, vm, deleting).await?;
     let desired = if deleting {
         Desired::Gone
+    } else if cluster.metadata.deletion_timestamp.is_some() && !held {
+        let name = cluster.name_any();
+        return Err(wait(
+            "ClusterDeleting",
+            format!("ProxmoxCluster {name} is being deleted and takes no new machines"),
+        ));
     } else {
-        admit(shared, vm, &cluster.spec).await?;
-        Desired::Running { machine: machine(shared, vm).await?, fleet: fleet_of(&cluster.spec)? }
+        let terms = terms(shared, vm, &cluster.spec).await?;
+        Desired::Running { machine: machine(shared, vm).await?, fleet: laid_down(&cluster)?, terms }
     };
     let fleet = shared.fleets.get(&vm.spec.cluster_ref.name).map_err(|reason| {
         wait(&reason.word, format!("ProxmoxCluster {}: {}", vm.spec.cluster_ref.name, reason.message))
@@ -125,11 +135,6 @@ pub fn is_lost(vm: &ProxmoxVM, held: bool) -> bool {
     held && vm.status.as_ref().is_none_or(|status| status.phase.is_none())
 }
 
-/// Whether the object is held until nothing of it is left.
-pub fn is_held(vm: &ProxmoxVM) -> bool {
-    vm.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
 async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<ProxmoxCluster, Stop> {
     let name = &vm.spec.cluster_ref.name;
     let found = Api::<ProxmoxCluster>::all(shared.client.clone()).get_opt(name).await?;
@@ -143,80 +148,77 @@ async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<Prox
     })
 }
 
-/// Only namespaces that the cluster admits may use it.
-async fn admit(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<(), Stop> {
+/// The nodes and what the administrator laid down for them.
+fn laid_down(cluster: &ProxmoxCluster) -> Result<plan::Fleet, Stop> {
+    fleet_of(&cluster.spec)
+        .map_err(|error| wait("InvalidCluster", format!("ProxmoxCluster {}: {error}", cluster.name_any())))
+}
+
+/// What the cluster's administrator says to the object: only namespaces that the cluster admits may use it.
+async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<Terms, Stop> {
+    let name = &vm.spec.cluster_ref.name;
     let namespace = vm.namespace().unwrap_or_default();
     let labels = match Api::<Namespace>::all(shared.client.clone()).get_opt(&namespace).await? {
         Some(Namespace { metadata: ObjectMeta { labels, .. }, .. }) => labels.unwrap_or_default(),
         None => BTreeMap::new(),
     };
-    for tenant in &cluster.tenants {
-        let selector = Selector::try_from(tenant.namespace_selector.clone()).map_err(|error| {
-            wait("InvalidCluster", format!("spec.tenants of ProxmoxCluster {}: {error}", vm.spec.cluster_ref.name))
-        })?;
-        if selector.matches(&labels) {
-            return Ok(());
-        }
-    }
-    Err(wait(
-        "NamespaceNotAdmitted",
-        format!(
-            "ProxmoxCluster {} does not admit the namespace {namespace}; its administrator can add it to spec.tenants",
-            vm.spec.cluster_ref.name
-        ),
-    ))
-}
-
-/// The nodes, with the templates that hold for each.
-fn fleet_of(spec: &ProxmoxClusterSpec) -> Result<plan::Fleet, Stop> {
-    let number = |vmid: i64| {
-        u32::try_from(vmid).map_err(|_| wait("InvalidCluster", format!("{vmid} in the ProxmoxCluster is no VMID")))
-    };
-    let template = |template: &Template| match (template.vmid, &template.name, &template.tag) {
-        (Some(vmid), ..) => number(vmid).map(TemplateRef::Vmid),
-        (_, Some(name), _) => Ok(TemplateRef::Name(name.clone())),
-        (_, _, Some(tag)) => Ok(TemplateRef::Tag(tag.to_lowercase())),
-        (None, None, None) => Err(wait("InvalidCluster", format!("the template for {} is not said", template.os))),
-    };
-    let mut nodes = Vec::new();
-    for node in &spec.nodes {
-        let mut templates = BTreeMap::new();
-        // The node's own come last and win.
-        for each in spec.templates.iter().chain(&node.templates) {
-            templates.insert(each.os.clone(), template(each)?);
-        }
-        nodes.push(FleetNode { name: node.name.clone(), cordoned: node.cordoned, templates });
-    }
-    let mut ranges = BTreeMap::new();
-    for range in &spec.vmid_ranges {
-        ranges.insert(range.os.clone(), (number(range.from)?, number(range.to)?));
-    }
-    let fallback = (number(spec.fallback_vmid_range.from)?, number(spec.fallback_vmid_range.to)?);
-    let reserve = spec.reserve.clone().unwrap_or_default();
-    Ok(plan::Fleet {
-        nodes,
-        ranges,
-        fallback,
-        reserve_memory: reserve.memory.map_or(0, |size| size.bytes().unsigned_abs()),
-        reserve_storage: reserve.storage.map_or(0, |size| size.bytes().unsigned_abs()),
+    let invalid = |error: String| wait("InvalidCluster", format!("ProxmoxCluster {name}: {error}"));
+    policy::validate(cluster).map_err(invalid)?;
+    let tenant = policy::tenant_of(cluster, &labels).map_err(|error| invalid(error.to_string()))?.ok_or_else(|| {
+        wait(
+            "NamespaceNotAdmitted",
+            format!(
+                "ProxmoxCluster {name} does not admit the namespace {namespace}; its administrator can add it to spec.tenants"
+            ),
+        )
+    })?;
+    let request = Request::from(vm);
+    let most = tenant.limits.as_ref().and_then(|limits| limits.machines);
+    Ok(Terms {
+        refusal: policy::check(cluster, tenant, &request)
+            .map(|reason| Reason { message: format!("ProxmoxCluster {name}: {}", reason.message), ..reason }),
+        most_machines: most.map(|most| usize::try_from(most).unwrap_or(0)),
+        addresses: policy::addresses(&request),
     })
 }
 
 /// The machine that the spec asks for, Secrets included.
 async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
-    let ProxmoxVMSpec { cluster_ref: _, os, cores, memory, disk, cloud_init } = &vm.spec;
+    let ProxmoxVMSpec { cluster_ref: _, os, template, cores, memory, disk, clone, placement, cloud_init } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(spec) => Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), spec).await?),
         None => None,
     };
     Ok(MachineSpec {
         name: vm.name_any(),
-        os: os.clone(),
+        source: source(os.as_deref(), template.as_ref())?,
         cores: u32::try_from(*cores).map_err(|_| stall("InvalidSpec", "spec.cores: must be at least 1"))?,
         memory_mib: memory.mebibytes().unsigned_abs(),
         disk_bytes: disk.size.bytes().unsigned_abs(),
+        storage: disk.storage.clone(),
+        linked: *clone == CloneKind::Linked,
+        placement: placement.as_ref().map(convert::placement).unwrap_or_default(),
         cloud_init,
     })
+}
+
+/// What the machine is cloned from.
+fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>) -> Result<Source, Stop> {
+    let number = |vmid: i64| {
+        Vmid::try_from(vmid).map_err(|_| stall("InvalidSpec", format!("spec.template.vmid: {vmid} is no VMID")))
+    };
+    let named = |node: &Option<String>, template| Source::Template { template, node: node.clone() };
+    match (os, template) {
+        (Some(os), None) => Ok(Source::Os(os.to_owned())),
+        (None, Some(proxmox_vm::TemplateRef { vmid: Some(vmid), name: None, node })) => {
+            Ok(named(node, TemplateRef::Vmid(number(*vmid)?)))
+        }
+        (None, Some(proxmox_vm::TemplateRef { vmid: None, name: Some(name), node })) => {
+            Ok(named(node, TemplateRef::Name(name.clone())))
+        }
+        (None, Some(_)) => Err(stall("InvalidSpec", "spec.template: give exactly one of vmid and name")),
+        (Some(_), Some(_)) | (None, None) => Err(stall("InvalidSpec", "spec: give exactly one of os and template")),
+    }
 }
 
 async fn read_cloud_init(client: Client, namespace: &str, spec: &CloudInit) -> Result<plan::CloudInit, Stop> {

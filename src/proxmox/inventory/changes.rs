@@ -16,22 +16,17 @@ pub struct Changes {
     pub tasks: BTreeSet<Upid>,
     /// Nodes of ours that can be reached now, or no more.
     pub nodes: BTreeSet<String>,
-    /// Whether its error, its quorum, or the completeness of its marks is different.
+    /// Whether its error or its quorum is different.
     pub state: bool,
+    /// Whether all marks are known now, or not any more: of concern to whoever searches a machine, and to nobody else.
+    pub marks: bool,
 }
 
 impl Changes {
     /// From one state of a site to the next.
     pub(super) fn between(site: SiteId, before: &SiteState, now: &SiteState) -> Self {
         let summary = |state: &SiteState| {
-            (
-                state.error.clone(),
-                state.quorate,
-                state.stale,
-                state.cluster.clone(),
-                state.version.clone(),
-                state.marks_complete(),
-            )
+            (state.error.clone(), state.quorate, state.stale, state.cluster.clone(), state.version.clone())
         };
         Self {
             site,
@@ -39,12 +34,13 @@ impl Changes {
             tasks: differing(&before.tasks, &now.tasks, PartialEq::eq),
             nodes: differing(&before.nodes, &now.nodes, |one, other| one.reach == other.reach),
             state: summary(before) != summary(now),
+            marks: before.marks_complete() != now.marks_complete(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { site: _, vms, tasks, nodes, state } = self;
-        vms.is_empty() && tasks.is_empty() && nodes.is_empty() && !state
+        let Self { site: _, vms, tasks, nodes, state, marks } = self;
+        vms.is_empty() && tasks.is_empty() && nodes.is_empty() && !state && !marks
     }
 }
 

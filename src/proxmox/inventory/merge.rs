@@ -293,6 +293,7 @@ fn fill_node(node: &mut NodeState, status: &ClusterStatus, resources: &[Resource
     node.max_memory = load.and_then(|entry| entry.maxmem).unwrap_or_default();
     node.used_memory = load.and_then(|entry| entry.mem).unwrap_or_default();
     node.cpus = load.and_then(|entry| entry.maxcpu).unwrap_or_default();
+    node.cpu_load = load.and_then(|entry| entry.cpu).unwrap_or_default();
     node.guest_memory = vms
         .values()
         .filter(|vm| vm.proxmox_node == node.proxmox_name && !vm.template)

@@ -145,17 +145,22 @@ impl Snapshot {
 
     /// How many clones of a template run on a node of ours.
     pub fn running_clones_of(&self, node: &str, template: Vmid) -> usize {
-        let (Some(site), Some(state)) = (self.site_of(node), self.node(node)) else {
-            return 0;
-        };
         let template = template.to_string();
-        let clones = site.tasks.iter().filter(|(upid, task)| {
-            **task == TaskState::Running
-                && upid.kind() == "qmclone"
-                && upid.id() == template
-                && upid.node() == state.proxmox_name
-        });
-        clones.count()
+        self.clones(node).filter(|upid| upid.id() == template).count()
+    }
+
+    /// How many clones run on a node of ours.
+    pub fn running_clones(&self, node: &str) -> usize {
+        self.clones(node).count()
+    }
+
+    /// The clones that run on a node of ours; each is filed under its template.
+    pub fn clones(&self, node: &str) -> impl Iterator<Item = &Upid> {
+        let of_node = self.site_of(node).zip(self.node(node)).into_iter();
+        of_node.flat_map(|(site, state)| {
+            let running = site.tasks.iter().filter(|(_, task)| **task == TaskState::Running).map(|(upid, _)| upid);
+            running.filter(move |upid| upid.kind() == "qmclone" && upid.node() == state.proxmox_name)
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is known of one site: its nodes, its guests, its tasks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -8,7 +11,7 @@ use uuid::Uuid;
 use crate::proxmox::{
     client,
     identity::{Found, Mark},
-    wire::{NodeMember, Upid, VmConfig, Vmid},
+    wire::{Addresses, NodeMember, Upid, VmConfig, Vmid, VolumeKind},
 };
 
 /// A site's place in the settings.
@@ -112,6 +115,8 @@ pub struct NodeState {
     /// Bytes that the guests have been promised, running or not, less templates.
     pub guest_memory: u64,
     pub cpus: u32,
+    /// Load of all CPUs together, in thousandths; ten seconds late.
+    pub cpu_load: u32,
     pub storages: Vec<StorageState>,
     /// Why it cannot be used, if so.
     pub last_error: Option<String>,
@@ -212,6 +217,10 @@ pub struct VmDetails {
     /// Bytes.
     pub boot_disk_size: Option<u64>,
     pub has_cloudinit: bool,
+    /// The storages of all its drives.
+    pub storages: BTreeSet<String>,
+    /// What it was given that no other VM may have.
+    pub addresses: Addresses,
 }
 
 impl From<&VmConfig> for VmDetails {
@@ -226,6 +235,13 @@ impl From<&VmConfig> for VmDetails {
             boot_storage: config.boot_storage(),
             boot_disk_size: config.boot_disk_size(),
             has_cloudinit: config.cloudinit_drive().is_some(),
+            storages: config
+                .volumes()
+                .iter()
+                .filter(|volume| volume.kind != VolumeKind::Unused)
+                .filter_map(|volume| Some(volume.volid.split_once(':')?.0.to_owned()))
+                .collect(),
+            addresses: Addresses::from(config),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::proxmox::{
 };
 
 /// The tag that shows people which machines are ours.
-pub(super) const TAG: &str = "cloudfaster";
+pub const TAG: &str = "cloudfaster";
 
 /// The keys whose values differ, with the values they should have.
 pub(super) fn differences(

@@ -1,7 +1,7 @@
 //! From an intent to a machine that may be started.
 
 use super::{
-    Action, AttemptOutcome, ConfigValues, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason,
+    Action, AttemptOutcome, ConfigValues, Context, Fleet, Intent, Machine, MachineSpec, Place, Planned, Power, Reason,
     Removal, Seen, Stage, Step, config,
     remove::Remains,
     sites::Elsewhere,
@@ -11,9 +11,13 @@ use crate::proxmox::identity;
 
 impl Context<'_> {
     /// The next step of a machine that never ran.
-    pub(super) fn create(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
+    pub(super) fn create(&self, spec: &MachineSpec, fleet: &Fleet, intent: &Intent) -> Planned {
         if let Some(step) = self.await_task(Removal::FailedAttempt)? {
             return Ok(step);
+        }
+        // Nothing has to be looked at while nothing was begun.
+        if let Some(reason) = self.queued(fleet, intent) {
+            return Ok(Step::Wait(reason));
         }
         let place = &intent.place;
         match self.sight(place)? {
@@ -39,7 +43,21 @@ impl Context<'_> {
             [elsewhere] => return self.take_over(elsewhere),
             places => return Ok(Step::Stall(claimants(places))),
         }
+        if let Some(source) = self.at_its_template(intent)? {
+            return Ok(self.record_intent(intent, |intent| intent.place = source));
+        }
         match self.elsewhere(place)? {
+            // It has just been moved from its template's node, and the list is from before.
+            Elsewhere::Nobody if intent.template_node.is_some() && self.lists(place) => {
+                let message =
+                    format!("VM {} has left {}; waiting until the list shows where it is", place.vmid, place.node);
+                return Ok(Step::Wait(Reason::new("Busy", message)));
+            }
+            // It stood there while it was cloned to another node, and has gone.
+            Elsewhere::Nobody if intent.template_node.as_ref() == Some(&place.node) => {
+                let reason = Reason::new("CloneFailed", format!("the clone to VM {} disappeared", place.vmid));
+                return Ok(self.record(|recorded| recorded.end_intent(AttemptOutcome::Failed, reason, self.now)));
+            }
             Elsewhere::Nobody => {}
             Elsewhere::Somebody => return Ok(self.vmid_taken(intent)),
             Elsewhere::Ours(moved) => return Ok(self.record_intent(intent, |intent| intent.place = moved)),
@@ -50,10 +68,28 @@ impl Context<'_> {
         };
         Ok(Step::Act(Action::Clone {
             place: place.clone(),
+            source: intent.template_node.clone().unwrap_or_else(|| place.node.clone()),
             template,
+            linked: spec.linked,
+            storage: spec.storage.clone(),
             name: spec.name.clone(),
             description: identity::compose("", &self.owner.mark(place.vmid)),
         }))
+    }
+
+    /// A clone to another node stands on that of its template until it has ended.
+    pub(super) fn at_its_template(&self, intent: &Intent) -> Planned<Option<Place>> {
+        let Some(node) = intent.template_node.clone().filter(|node| *node != intent.place.node) else {
+            return Ok(None);
+        };
+        let source = Place { node, vmid: intent.place.vmid };
+        if !self.lists(&source) {
+            return Ok(None);
+        }
+        Ok(match self.sight(&source)? {
+            Seen::Present(machine) if whose(self.owner, &source, &machine.config) != Whose::Foreign => Some(source),
+            Seen::Present(_) | Seen::Absent | Seen::Unknown(_) => None,
+        })
     }
 
     /// Everything is set before the first boot: the config, the size of the disk, then the start is written down.

@@ -1,11 +1,13 @@
 //! What is desired: a machine, whose it is, and where it may be made.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use uuid::Uuid;
 
+use super::Terms;
 use crate::proxmox::{
     identity::{self, Mark},
+    inventory::Snapshot,
     wire::Vmid,
 };
 
@@ -23,16 +25,69 @@ pub struct Place {
 pub struct MachineSpec {
     /// Name in Proxmox, a DNS name.
     pub name: String,
-    /// Name of the operating system.
-    pub os: String,
+    /// What it is cloned from.
+    pub source: Source,
     /// CPU cores.
     pub cores: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
     /// Size of the boot disk in bytes.
     pub disk_bytes: u64,
+    /// The storage that the boot disk is to be made on, if not that of the template.
+    pub storage: Option<String>,
+    /// Only what differs from the template is stored.
+    pub linked: bool,
+    /// Where it is made.
+    pub placement: Placement,
     /// What cloud-init is told, if anything.
     pub cloud_init: Option<CloudInit>,
+}
+
+/// Where a machine is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Our names of the nodes that may be chosen; all of them, if there is none.
+    pub nodes: Vec<String>,
+    /// Which of those that have room is chosen.
+    pub policy: Policy,
+    /// What the machines that are spread have in common.
+    pub group: Option<String>,
+}
+
+/// Which of the nodes that have room is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The first of the list.
+    #[default]
+    Ordered,
+    /// The one that has most left of what it has least of.
+    MostFree,
+    /// The one with the fewest machines of the group.
+    Spread,
+}
+
+/// What a machine is cloned from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The template that each node has for this operating system.
+    Os(String),
+    /// A template that is named directly.
+    Template {
+        /// Which one.
+        template: TemplateRef,
+        /// Our name of the node that has it, if that is said.
+        node: Option<String>,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Os(os) => f.write_str(os),
+            Self::Template { template, node: None } => template.fmt(f),
+            Self::Template { template, node: Some(node) } => write!(f, "{template} on {node}"),
+        }
+    }
 }
 
 /// What cloud-init is told.
@@ -46,8 +101,8 @@ pub struct CloudInit {
     pub ssh_keys: Vec<String>,
 }
 
-impl std::fmt::Debug for CloudInit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CloudInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudInit")
             .field("user", &self.user)
             .field("ssh_keys", &self.ssh_keys.len())
@@ -99,6 +154,10 @@ pub struct Fleet {
     pub reserve_memory: u64,
     /// Room that is kept free on each storage, in bytes.
     pub reserve_storage: u64,
+    /// So many clones may run on a node.
+    pub clones_per_node: usize,
+    /// So many clones may run of a template of a node.
+    pub clones_per_template: usize,
 }
 
 /// A node on which machines may be made.
@@ -123,6 +182,47 @@ pub enum TemplateRef {
     Tag(String),
 }
 
+impl TemplateRef {
+    /// The templates that are meant and can be cloned to a node, each with our name of the node that has it: those on the
+    /// node itself, else those that its siblings have on storages that it shares with them. One, if all is well.
+    pub fn candidates<'a>(&'a self, snapshot: &'a Snapshot, node: &'a str) -> Vec<(&'a str, Vmid)> {
+        let own: Vec<_> = self.found_on(snapshot, node).map(|vmid| (node, vmid)).collect();
+        let Some(site) = snapshot.site_of(node).filter(|_| own.is_empty()) else { return own };
+        let shares = |vmid: Vmid| {
+            let storages = site.vms.get(&vmid).and_then(|entry| entry.details.as_ref()).map(|read| &read.storages);
+            let here = site.nodes.get(node).map(|state| state.storages.as_slice()).unwrap_or_default();
+            storages.is_some_and(|storages| {
+                storages.iter().all(|name| here.iter().any(|storage| storage.name == *name && storage.shared))
+            })
+        };
+        let siblings = site.nodes.keys().map(String::as_str).filter(|sibling| *sibling != node);
+        siblings
+            .flat_map(|sibling| self.found_on(snapshot, sibling).map(move |vmid| (sibling, vmid)))
+            .filter(|(_, vmid)| shares(*vmid))
+            .collect()
+    }
+
+    /// The templates on a node itself that are meant.
+    fn found_on<'a>(&'a self, snapshot: &'a Snapshot, node: &'a str) -> impl Iterator<Item = Vmid> + 'a {
+        let templates = snapshot.templates(node).filter(move |(vmid, entry)| match self {
+            Self::Vmid(id) => vmid == id,
+            Self::Name(name) => entry.exact_name() == Some(name),
+            Self::Tag(tag) => entry.tags.contains(tag),
+        });
+        templates.map(|(vmid, _)| vmid)
+    }
+}
+
+impl fmt::Display for TemplateRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vmid(vmid) => write!(f, "template with VMID {vmid}"),
+            Self::Name(name) => write!(f, "template named {name}"),
+            Self::Tag(tag) => write!(f, "template with the tag {tag}"),
+        }
+    }
+}
+
 /// All that is desired of an object.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
@@ -133,6 +233,8 @@ pub enum Desired {
         machine: MachineSpec,
         /// Where it may be made.
         fleet: Fleet,
+        /// What the administrator says to it.
+        terms: Terms,
     },
     /// Nothing of it is to be left.
     Gone,

@@ -12,20 +12,26 @@ mod desired;
 mod keep;
 mod observed;
 mod place;
+mod queue;
 mod recorded;
 mod remove;
+mod room;
 mod sites;
 mod step;
 mod tasks;
+mod terms;
 mod whose;
 
 use jiff::Timestamp;
 
+pub use config::TAG;
 pub use desired::*;
 pub use observed::*;
+pub use queue::QUEUED;
 pub use recorded::*;
 pub use step::*;
 pub use tasks::failed_action;
+pub use terms::*;
 
 use crate::proxmox::inventory::{NodeState, Snapshot};
 
@@ -40,16 +46,19 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     let step = match desired {
         _ if recorded.lost => context.recover_from_marks(),
         Desired::Gone => context.remove_everything(),
-        Desired::Running { machine, fleet } => match &recorded.intent {
-            None => context.choose_place(machine, fleet),
+        Desired::Running { machine, fleet, terms } => match &recorded.intent {
+            None => context.new_on_terms(terms).unwrap_or_else(|| context.choose_place(machine, fleet)),
             Some(intent) => match intent.stage {
-                Stage::Creating => context.create(machine, intent),
+                Stage::Creating => context.create(machine, fleet, intent),
                 Stage::Starting | Stage::Established => context.keep(machine, intent),
                 Stage::Abandoning => context.remove_attempt(intent, Removal::FailedAttempt),
             },
         },
     };
-    let step = flatten(step);
+    let step = match desired {
+        Desired::Running { terms, .. } => context.on_terms(terms, flatten(step)),
+        Desired::Gone => flatten(step),
+    };
     match step {
         Step::Act(action) if context.lacks_quorum(action.node()) && !matches!(action, Action::StopTask(_)) => {
             Step::Wait(Reason::new(

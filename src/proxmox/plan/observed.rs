@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::Place;
 use crate::proxmox::{
     inventory::Snapshot,
-    wire::{VmConfig, Vmid},
+    wire::{Addresses, VmConfig, Vmid},
 };
 
 /// All that is observed.
@@ -107,6 +109,12 @@ pub struct Claims {
     pub vmids: BTreeSet<Vmid>,
     /// Machines that may not show in the inventory yet.
     pub machines: Vec<Claim>,
+    /// Clones that were begun, or are about to be.
+    pub cloning: Vec<Cloning>,
+    /// Machines that wait until they may be cloned.
+    pub waiting: Vec<Turn>,
+    /// How many objects of the same namespace have a machine, or a place for one.
+    pub of_namespace: usize,
 }
 
 /// What an object holds on a node.
@@ -118,4 +126,36 @@ pub struct Claim {
     pub memory: u64,
     /// Disk in bytes, while it is not allocated in full.
     pub disk: u64,
+    /// The storage that the disk is made on.
+    pub storage: Option<String>,
+    /// CPU cores, while the node's load does not show them.
+    pub cores: u32,
+    /// What the machines that are spread have in common, if it is of the same namespace.
+    pub group: Option<String>,
+    /// What it was given that nobody else may have.
+    pub addresses: Addresses,
+}
+
+/// A clone that was begun, or is about to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cloning {
+    /// Our name of the node that has the template.
+    pub node: String,
+    /// The template.
+    pub template: Vmid,
+    /// Its task, once that is known.
+    pub upid: Option<String>,
+}
+
+/// A machine that waits until it may be cloned: the earlier one goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// Since when its place is chosen.
+    pub since: Timestamp,
+    /// Uid of the object.
+    pub uid: String,
+    /// Our name of the node that has the template.
+    pub node: String,
+    /// The template.
+    pub template: Vmid,
 }

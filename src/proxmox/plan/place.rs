@@ -5,13 +5,10 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Planned, Reason,
-    Recorded, Seen, Stage, Step, TemplateRef, Volumes, sites::Template, whose::claimants,
+    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Placement, Planned,
+    Reason, Recorded, Seen, Source, Stage, Step, Volumes, room::Room, sites::Template, whose::claimants,
 };
-use crate::proxmox::{
-    inventory::{NodeState, Reach},
-    wire::Vmid,
-};
+use crate::proxmox::{inventory::Reach, wire::Vmid};
 
 /// The first wait after every node that could take a machine has failed.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -22,8 +19,8 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Whether a node can take a machine.
 enum Verdict<'a> {
-    /// From this template.
-    Eligible(Template<'a>),
+    /// It has this to offer.
+    Eligible(Room<'a>),
     /// Not now.
     Skip(Reason),
     /// The inventory has not read enough yet to tell.
@@ -34,8 +31,8 @@ enum Verdict<'a> {
 enum Unfound {
     /// There is none, or more than one.
     Missing(String),
-    /// Its config was not read yet.
-    Unread(Vmid),
+    /// The config of that one was not read yet.
+    Unread(Place),
 }
 
 impl Context<'_> {
@@ -52,14 +49,14 @@ impl Context<'_> {
             [place] => return self.take_over(place),
             places => return Ok(Step::Stall(claimants(places))),
         }
-        if !fleet.nodes.iter().any(|node| node.templates.contains_key(&spec.os)) {
-            return Ok(Step::Stall(unknown_os(spec, fleet)));
+        if let Some(unknown) = unknown_source(&spec.source, fleet).or_else(|| unknown_nodes(&spec.placement, fleet)) {
+            return Ok(Step::Stall(unknown));
         }
         let mut skipped = Vec::new();
         let mut eligible = Vec::new();
         for node in &fleet.nodes {
             match self.judge(spec, fleet, node)? {
-                Verdict::Eligible(template) => eligible.push((self.failures(&node.name), node, template)),
+                Verdict::Eligible(room) => eligible.push((self.failures(&node.name), node, room)),
                 Verdict::Skip(reason) => skipped.push((node.name.clone(), reason)),
                 Verdict::NotYetKnown => {
                     let reason = Reason::new("ReadingInventory", format!("reading what {} has", node.name));
@@ -68,19 +65,22 @@ impl Context<'_> {
             }
         }
         let order = |name: &String| fleet.nodes.iter().position(|node| node.name == *name);
-        // The sort is stable: among nodes that failed equally often, the order of the list decides.
-        eligible.sort_by_key(|(failures, ..)| *failures);
-        while let Some((failures, node, template)) = eligible.first() {
+        // The sort is stable: among nodes that failed and suit equally, the order of the list decides.
+        eligible.sort_by_cached_key(|(failures, node, room)| (*failures, self.preference(spec, node, room)));
+        while let Some((failures, node, room)) = eligible.first() {
             if let Some(until) = self.pause_after(*failures)
                 && until > self.now
             {
                 return Ok(self.note_skipped(skipped, |_| {}).unwrap_or_else(|| Step::Wait(self.all_failed(until))));
             }
-            match self.free_vmid(spec, fleet, node, *template)? {
+            match self.free_vmid(spec, fleet, node, room)? {
                 Ok(vmid) => {
+                    let Template { node: source, vmid: template, .. } = room.template;
                     let intent = Intent {
                         place: Place { node: node.name.clone(), vmid },
-                        template: Some(template.vmid),
+                        template: Some(template),
+                        template_node: (source != node.name).then(|| source.to_owned()),
+                        storage: Some(room.storage.name.clone()),
                         attempt: self.recorded.attempts_total.saturating_add(1),
                         stage: Stage::Creating,
                         reason: None,
@@ -131,8 +131,11 @@ impl Context<'_> {
     }
 
     /// Whether a node can take the machine.
-    fn judge(&self, spec: &MachineSpec, fleet: &Fleet, node: &FleetNode) -> Planned<Verdict<'_>> {
+    fn judge<'b>(&'b self, spec: &'b MachineSpec, fleet: &Fleet, node: &'b FleetNode) -> Planned<Verdict<'b>> {
         let skip = |word: &str, message: String| Ok(Verdict::Skip(Reason::new(word, message)));
+        if !spec.placement.nodes.is_empty() && !spec.placement.nodes.contains(&node.name) {
+            return skip("NotWanted", "not among spec.placement.nodes".into());
+        }
         if node.cordoned {
             return skip("Cordoned", "cordoned".into());
         }
@@ -147,133 +150,46 @@ impl Context<'_> {
         if !self.is_quorate(&node.name) {
             return skip("NoQuorum", "its cluster has no quorum".into());
         }
-        let Some(wanted) = node.templates.get(&spec.os) else {
-            return skip("NoTemplate", format!("no template for {}", spec.os));
-        };
-        let template = match self.find_template(&node.name, wanted) {
+        let template = match self.find_template(&spec.source, node) {
             Ok(template) => template,
             Err(Unfound::Missing(why)) => return skip("NoTemplate", why),
             // The inventory reads it now, or it cannot be read: then the others need not wait.
-            Err(Unfound::Unread(vmid)) => {
-                return match self.sight(&Place { node: node.name.clone(), vmid })? {
+            Err(Unfound::Unread(place)) => {
+                return match self.sight(&place)? {
                     Seen::Unknown(why) => skip("NodeUnreachable", why.to_owned()),
                     Seen::Absent | Seen::Present(_) => Ok(Verdict::NotYetKnown),
                 };
             }
         };
-        Ok(match self.shortage(spec, fleet, node, state, template) {
-            Some(reason) => Verdict::Skip(reason),
-            None => Verdict::Eligible(template),
+        Ok(match self.room(spec, fleet, node, state, template) {
+            Err(reason) => Verdict::Skip(reason),
+            Ok(room) => Verdict::Eligible(room),
         })
     }
 
     /// The one template that is meant.
-    fn find_template(&self, node: &str, wanted: &TemplateRef) -> Result<Template<'_>, Unfound> {
-        let snapshot = self.snapshot();
-        let vmids: Vec<Vmid> = snapshot
-            .templates(node)
-            .filter(|(vmid, entry)| match wanted {
-                TemplateRef::Vmid(id) => vmid == id,
-                TemplateRef::Name(name) => entry.exact_name() == Some(name),
-                TemplateRef::Tag(tag) => entry.tags.contains(tag),
-            })
-            .map(|(vmid, _)| vmid)
-            .collect();
-        let what = match wanted {
-            TemplateRef::Vmid(vmid) => format!("template with VMID {vmid}"),
-            TemplateRef::Name(name) => format!("template named {name}"),
-            TemplateRef::Tag(tag) => format!("template with the tag {tag}"),
+    fn find_template<'b>(&'b self, source: &'b Source, node: &'b FleetNode) -> Result<Template<'b>, Unfound> {
+        let (wanted, only) = match source {
+            Source::Os(os) => {
+                let none = || Unfound::Missing(format!("no template for {os}"));
+                (node.templates.get(os).ok_or_else(none)?, None)
+            }
+            Source::Template { template, node: only } => (template, only.as_deref()),
         };
-        match vmids.as_slice() {
-            [] => Err(Unfound::Missing(format!("no {what}"))),
-            [vmid] => self.template(node, *vmid).ok_or(Unfound::Unread(*vmid)),
-            several => Err(Unfound::Missing(format!("more than one {what}: {several:?}"))),
-        }
-    }
-
-    /// What the node lacks for this machine.
-    fn shortage(
-        &self,
-        spec: &MachineSpec,
-        fleet: &Fleet,
-        node: &FleetNode,
-        state: &NodeState,
-        template: Template<'_>,
-    ) -> Option<Reason> {
-        if spec.cloud_init.is_some() && !template.has_cloudinit {
-            return Some(Reason::new(
-                "NoCloudInitDrive",
-                format!("template {} has no cloud-init drive, which spec.cloudInit needs", template.vmid),
-            ));
-        }
-        let Some(storage) = template.storage else {
-            return Some(Reason::new("NoTemplate", format!("template {} has no boot disk", template.vmid)));
-        };
-        if template.disk_bytes > spec.disk_bytes {
-            return Some(Reason::new(
-                "DiskTooSmall",
-                format!(
-                    "the disk of template {} has {}, more than spec.disk.size",
-                    template.vmid,
-                    gib(template.disk_bytes)
-                ),
-            ));
-        }
-        if u64::from(spec.cores) > u64::from(state.cpus) {
-            return Some(Reason::new(
-                "NotEnoughCpus",
-                format!("has {} CPUs, {} are asked for", state.cpus, spec.cores),
-            ));
-        }
-        let memory = self.free_memory(&node.name, state).saturating_sub(fleet.reserve_memory);
-        let needed = spec.memory_mib.saturating_mul(1 << 20);
-        if needed > memory {
-            return Some(Reason::new(
-                "NotEnoughMemory",
-                format!("{} of memory free, {} asked for", gib(memory), gib(needed)),
-            ));
-        }
-        let Some(room) = state.storages.iter().find(|candidate| candidate.name == storage && candidate.active) else {
-            return Some(Reason::new("StorageOffline", format!("storage {storage} is not available")));
-        };
-        self.lack_of_storage(spec, fleet, node, storage, room.avail)
-    }
-
-    /// Whether the disk does not fit beside those that are being made.
-    fn lack_of_storage(
-        &self,
-        spec: &MachineSpec,
-        fleet: &Fleet,
-        node: &FleetNode,
-        storage: &str,
-        available: u64,
-    ) -> Option<Reason> {
-        let claims = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
-        let in_flight: u64 = claims.map(|claim| claim.disk).sum();
-        let room = available.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
-        (spec.disk_bytes > room).then(|| {
-            Reason::new(
-                "NotEnoughStorage",
-                format!("{} free on {storage}, {} asked for", gib(room), gib(spec.disk_bytes)),
-            )
-        })
-    }
-
-    /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
-    /// machines may take counts, and so does what is being made and does not show yet.
-    fn free_memory(&self, node: &str, state: &NodeState) -> u64 {
-        let claims: Vec<_> = self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
-        let mut promised: u64 = 0;
-        for (vmid, entry) in self.machines_on(node) {
-            let claimed = claims.iter().find(|claim| claim.place.vmid == vmid).map_or(0, |claim| claim.memory);
-            promised = promised.saturating_add(entry.max_memory.max(claimed));
-        }
-        for claim in claims {
-            if self.machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
-                promised = promised.saturating_add(claim.memory);
+        let mut found = wanted.candidates(self.snapshot(), &node.name);
+        found.retain(|(has, _)| only.is_none_or(|only| only == *has));
+        match found.as_slice() {
+            [] if only.is_some() => Err(Unfound::Missing(format!("no {source}"))),
+            [] => Err(Unfound::Missing(format!("no {wanted}"))),
+            [(has, vmid)] => {
+                let unread = || Unfound::Unread(Place { node: (*has).to_owned(), vmid: *vmid });
+                self.template(has, *vmid).ok_or_else(unread)
+            }
+            several => {
+                let several: Vec<_> = several.iter().map(|(_, vmid)| *vmid).collect();
+                Err(Unfound::Missing(format!("more than one {wanted}: {several:?}")))
             }
         }
-        state.max_memory.saturating_sub(state.used_memory.max(promised))
     }
 
     /// The first VMID of the ranges that nobody has, and under which no volume is left; or why the node will not do.
@@ -282,11 +198,15 @@ impl Context<'_> {
         spec: &MachineSpec,
         fleet: &Fleet,
         node: &FleetNode,
-        template: Template<'_>,
+        room: &Room<'_>,
     ) -> Planned<Result<Vmid, Reason>> {
         let left: BTreeSet<Vmid> = self.recorded.leftovers.iter().map(|leftover| leftover.place.vmid).collect();
         let tried: BTreeSet<Vmid> = self.recorded.attempts.iter().filter_map(|attempt| attempt.vmid).collect();
-        let ranges = fleet.ranges.get(&spec.os).into_iter().chain(std::iter::once(&fleet.fallback));
+        let of_os = match &spec.source {
+            Source::Os(os) => fleet.ranges.get(os),
+            Source::Template { .. } => None,
+        };
+        let ranges = of_os.into_iter().chain(std::iter::once(&fleet.fallback));
         let all = ranges.flat_map(|(from, to)| *from..=*to);
         // One that was tried comes last: what was refused once may be again, and a late clone may still appear there.
         let untried = all.clone().filter(|vmid| !tried.contains(vmid));
@@ -299,8 +219,8 @@ impl Context<'_> {
                 Volumes::Unknown(why) => return Ok(Err(Reason::new("StorageUnknown", why.clone()))),
             };
             // The node itself knows better than the list how much can be written.
-            if let Some((storage, available)) = template.storage.and_then(|name| stored.available.get_key_value(name))
-                && let Some(reason) = self.lack_of_storage(spec, fleet, node, storage, *available)
+            if let Some(available) = stored.available.get(&room.storage.name)
+                && let Some(reason) = self.lack_of_storage(spec, fleet, node, room.storage, *available)
             {
                 return Ok(Err(reason));
             }
@@ -308,7 +228,7 @@ impl Context<'_> {
                 return Ok(Ok(vmid));
             }
         }
-        Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.os))))
+        Ok(Err(Reason::new("NoFreeVmid", format!("no VMID is free for {}", spec.source))))
     }
 
     /// How often attempts on a node have failed.
@@ -373,17 +293,28 @@ impl Context<'_> {
     }
 }
 
-fn unknown_os(spec: &MachineSpec, fleet: &Fleet) -> Reason {
-    let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).cloned().collect();
-    let known: Vec<_> = known.into_iter().collect();
-    Reason::new(
-        "UnknownOS",
-        format!("spec.os: the cluster has no template for {:?}; it has {}", spec.os, known.join(", ")),
-    )
+/// What the cluster knows nothing of, so that no wait helps.
+fn unknown_source(source: &Source, fleet: &Fleet) -> Option<Reason> {
+    match source {
+        Source::Os(os) => {
+            let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).cloned().collect();
+            (!known.contains(os)).then(|| {
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                Reason::new("UnknownOS", format!("spec.os: the cluster has no template for {os:?}; it has {known}"))
+            })
+        }
+        Source::Template { node, .. } => unknown_node("spec.template.node", node.as_ref()?, fleet),
+    }
 }
 
-/// Bytes for people.
-fn gib(bytes: u64) -> String {
-    let mib = bytes >> 20;
-    if mib.is_multiple_of(1024) { format!("{} GiB", mib >> 10) } else { format!("{mib} MiB") }
+fn unknown_nodes(placement: &Placement, fleet: &Fleet) -> Option<Reason> {
+    placement.nodes.iter().find_map(|node| unknown_node("spec.placement.nodes", node, fleet))
+}
+
+fn unknown_node(field: &str, node: &str, fleet: &Fleet) -> Option<Reason> {
+    let known: Vec<_> = fleet.nodes.iter().map(|node| node.name.as_str()).collect();
+    (!known.contains(&node)).then(|| {
+        let known = known.join(", ");
+        Reason::new("UnknownNode", format!("{field}: the cluster has no node {node:?}; it has {known}"))
+    })
 }

@@ -32,6 +32,10 @@ pub struct Intent {
     pub place: Place,
     /// VMID of the template; not known of a machine that was found by its marks.
     pub template: Option<Vmid>,
+    /// Our name of the node that has the template, where that is another one.
+    pub template_node: Option<String>,
+    /// The storage that the disk is made on.
+    pub storage: Option<String>,
     /// Counts the attempts from 1.
     pub attempt: i64,
     /// How far it got.

@@ -226,6 +226,9 @@ impl Context<'_> {
     /// Before a machine is believed to be gone, its siblings are asked: somebody may have moved it.
     fn moved(&self, intent: &Intent) -> Planned<Option<Remains>> {
         let place = &intent.place;
+        if let Some(source) = self.at_its_template(intent)? {
+            return Ok(Some(Remains::Step(self.record_intent(intent, |intent| intent.place = source))));
+        }
         for node in self.siblings(&place.node) {
             let other = Place { node, vmid: place.vmid };
             match self.sight(&other)? {

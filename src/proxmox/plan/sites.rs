@@ -27,6 +27,8 @@ pub(super) enum Elsewhere {
 /// A template whose config was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Template<'a> {
+    /// Our name of the node that has it.
+    pub node: &'a str,
     /// Its VMID.
     pub vmid: Vmid,
     /// Size of its boot disk in bytes.
@@ -67,9 +69,10 @@ impl<'a> Context<'a> {
     }
 
     /// A template, once its config was read.
-    pub(super) fn template(&self, node: &str, vmid: Vmid) -> Option<Template<'a>> {
+    pub(super) fn template(&self, node: &'a str, vmid: Vmid) -> Option<Template<'a>> {
         let details = self.snapshot().vm(node, vmid)?.details.as_ref()?;
         Some(Template {
+            node,
             vmid,
             disk_bytes: details.boot_disk_size.unwrap_or(0),
             storage: details.boot_storage.as_deref(),
@@ -138,8 +141,8 @@ impl<'a> Context<'a> {
 
     /// Whether a clone runs that may be the one to the place: of the attempt's template, if that is known.
     pub(super) fn is_cloning(&self, place: &Place, intent: Option<&Intent>) -> bool {
-        match intent.and_then(|intent| intent.template) {
-            Some(template) => self.snapshot().running_clones_of(&place.node, template) > 0,
+        match intent.and_then(|intent| Some((intent.template_node.as_ref().unwrap_or(&place.node), intent.template?))) {
+            Some((node, template)) => self.snapshot().running_clones_of(node, template) > 0,
             None => self.running_tasks(&place.node, |kind, _| kind == "qmclone") > 0,
         }
     }

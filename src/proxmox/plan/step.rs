@@ -29,12 +29,18 @@ impl fmt::Debug for ConfigValues {
 /// A change outside. Each is safe to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Clones a template, in full, with the mark in the description.
+    /// Clones a template, with the mark in the description.
     Clone {
         /// The node and the new VMID.
         place: Place,
+        /// Our name of the node that has the template.
+        source: String,
         /// The template.
         template: Vmid,
+        /// Only what differs from the template is stored.
+        linked: bool,
+        /// The storage that the disks are made on, if not that of the template.
+        storage: Option<String>,
         /// Name of the new machine.
         name: String,
         /// The description with the mark.

@@ -154,6 +154,8 @@ impl Context<'_> {
                 intent: Some(Intent {
                     place,
                     template: None,
+                    template_node: None,
+                    storage: None,
                     attempt: recorded.attempts_total.max(1),
                     stage,
                     reason: None,

@@ -119,6 +119,9 @@ pub struct Resource {
     pub maxdisk: Option<u64>,
     #[serde(deserialize_with = "lenient::integer")]
     pub maxcpu: Option<u32>,
+    /// Load of all CPUs together, in thousandths.
+    #[serde(deserialize_with = "lenient::thousandths")]
+    pub cpu: Option<u32>,
     /// Seconds.
     #[serde(deserialize_with = "lenient::integer")]
     pub uptime: Option<u64>,

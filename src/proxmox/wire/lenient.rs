@@ -10,6 +10,13 @@ pub(super) fn integer<'de, D: Deserializer<'de>, T: TryFrom<u64>>(input: D) -> R
     Ok(value.as_ref().and_then(as_integer).and_then(|number| T::try_from(number).ok()))
 }
 
+/// A fraction, such as the load of a CPU, in thousandths.
+pub(super) fn thousandths<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    let value = Option::<Value>::deserialize(input)?;
+    let fraction = value.as_ref().and_then(as_text).and_then(|text| text.trim().parse::<f64>().ok());
+    Ok(fraction.and_then(|fraction| whole(fraction * 1000.0)).and_then(|number| u32::try_from(number).ok()))
+}
+
 /// A truth value: `1`, `"1"`, `true`, or any of their opposites; absent is false.
 pub(super) fn boolean<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
     Ok(maybe_boolean(input)?.unwrap_or(false))

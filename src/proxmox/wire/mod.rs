@@ -3,6 +3,7 @@
 //! Proxmox is written in Perl, and its answers show it: a number may come as a string, a truth
 //! value as `1`, `"1"` or `true`, and a field without a value is left out. Nothing here does I/O.
 
+mod addresses;
 mod agent;
 mod cluster;
 mod config;
@@ -14,6 +15,7 @@ mod task;
 mod upid;
 mod vm;
 
+pub use addresses::Addresses;
 pub use agent::{AgentAddress, AgentInterface, AgentInterfaces};
 pub use cluster::{ClusterEntry, ClusterStatus, NodeMember, Permissions, Resource, Version};
 pub use config::VmConfig;

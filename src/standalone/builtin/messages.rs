@@ -23,9 +23,39 @@ pub fn of(origin: Origin) -> Option<Message> {
 pub const DELETE_OPTIONS: Message = &[
     Field(1, "gracePeriodSeconds", Whole),
     Field(2, "preconditions", One(&[Field(1, "uid", Text), Field(2, "resourceVersion", Text)])),
+    Field(3, "orphanDependents", Flag),
     Field(4, "propagationPolicy", Text),
     Field(5, "dryRun", Texts),
 ];
+
+pub const ACCESS_REVIEW: Message = &[
+    Field(1, "metadata", One(META)),
+    Field(
+        2,
+        "spec",
+        One(&[
+            Field(
+                1,
+                "resourceAttributes",
+                One(&[
+                    Field(1, "namespace", Text),
+                    Field(2, "verb", Text),
+                    Field(3, "group", Text),
+                    Field(4, "version", Text),
+                    Field(5, "resource", Text),
+                    Field(6, "subresource", Text),
+                    Field(7, "name", Text),
+                ]),
+            ),
+            Field(2, "nonResourceAttributes", One(&[Field(1, "path", Text), Field(2, "verb", Text)])),
+        ]),
+    ),
+];
+
+pub const RULES_REVIEW: Message =
+    &[Field(1, "metadata", One(META)), Field(2, "spec", One(&[Field(1, "namespace", Text)]))];
+
+pub const SELF_REVIEW: Message = &[Field(1, "metadata", One(META))];
 
 const META: Message = &[
     Field(1, "name", Text),

@@ -15,6 +15,7 @@ use k8s_openapi::schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::json::set;
 use super::registry::{ALL_VERBS, Kind, Origin};
 use super::schema::Schema;
 use super::status::ApiError;
@@ -88,7 +89,11 @@ pub fn kinds() -> Result<Vec<Kind>, String> {
 }
 
 fn kind<K: JsonSchema>(group: &str, version: &str, name: &str, origin: Origin) -> Result<Kind, String> {
-    let published = schema_of::<K>();
+    let mut published = schema_of::<K>();
+    for (pointer, keyword, value) in merge_rules(origin) {
+        annotate(&mut published, pointer, keyword, value);
+    }
+    annotate_metadata(&mut published, "/properties/metadata");
     let singular = name.to_lowercase();
     let plural = format!("{singular}s");
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -158,7 +163,44 @@ fn schema_of<K: JsonSchema>() -> Value {
 
 /// The schema of `metadata`.
 pub fn object_meta() -> Value {
-    schema_of::<ObjectMeta>()
+    let mut schema = schema_of::<ObjectMeta>();
+    annotate_metadata(&mut schema, "");
+    schema
+}
+
+/// How the parts of a built-in kind merge, which the schemas of `k8s_openapi` do not say: the place,
+/// the keyword, and its value, from the OpenAPI documents of Kubernetes.
+fn merge_rules(origin: Origin) -> Vec<(&'static str, &'static str, Value)> {
+    let whole = |pointer| (pointer, "x-kubernetes-map-type", json!("atomic"));
+    match origin {
+        Origin::CoreEvent => vec![whole("/properties/involvedObject"), whole("/properties/related")],
+        Origin::Event => vec![whole("/properties/regarding"), whole("/properties/related")],
+        Origin::Namespace => vec![
+            ("/properties/status/properties/conditions", "x-kubernetes-list-type", json!("map")),
+            ("/properties/status/properties/conditions", "x-kubernetes-list-map-keys", json!(["type"])),
+        ],
+        Origin::Secret | Origin::ConfigMap | Origin::Lease | Origin::Definition | Origin::Custom => Vec::new(),
+    }
+}
+
+/// As [`merge_rules`], for the metadata that stand at `pointer`.
+fn annotate_metadata(schema: &mut Value, pointer: &str) {
+    for (place, keyword, value) in [
+        ("finalizers", "x-kubernetes-list-type", json!("set")),
+        ("ownerReferences", "x-kubernetes-list-type", json!("map")),
+        ("ownerReferences", "x-kubernetes-list-map-keys", json!(["uid"])),
+        ("ownerReferences/items", "x-kubernetes-map-type", json!("atomic")),
+        ("managedFields", "x-kubernetes-list-type", json!("atomic")),
+        ("managedFields/items/properties/fieldsV1", "x-kubernetes-preserve-unknown-fields", json!(true)),
+    ] {
+        annotate(schema, &format!("{pointer}/properties/{place}"), keyword, value);
+    }
+}
+
+fn annotate(schema: &mut Value, pointer: &str, keyword: &str, value: Value) {
+    if let Some(schema) = schema.pointer_mut(pointer) {
+        set(schema, keyword, value);
+    }
 }
 
 /// What a built-in kind decides when an object is created or changed: values that are derived,
@@ -179,7 +221,12 @@ pub fn admit(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
         Origin::ConfigMap => readable::<ConfigMap>(kind, object)?,
         Origin::CoreEvent => readable::<CoreEvent>(kind, object)?,
         Origin::Event => readable::<Event>(kind, object)?,
-        Origin::Lease => readable::<Lease>(kind, object)?,
+        Origin::Lease => {
+            if object.get("spec").is_none_or(Value::is_null) {
+                set(object, "spec", json!({}));
+            }
+            readable::<Lease>(kind, object)?;
+        }
         Origin::Definition => {}
         Origin::Custom => {
             let metadata = object.get("metadata").unwrap_or(&Value::Null);

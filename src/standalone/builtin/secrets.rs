@@ -58,8 +58,12 @@ pub fn check_keys(object: &Value) -> Vec<FieldError> {
         .flat_map(|(field, data)| data.keys().map(move |key| (field, key)))
         .filter(|(_, key)| !is_file_name(key))
         .map(|(field, key)| {
+            let path = format!("{field}[{key}]");
+            if matches!(key.as_str(), "." | "..") {
+                return FieldError::invalid(path, &Value::from(key.as_str()), format!("must not be '{key}'"));
+            }
             FieldError::invalid(
-                format!("{field}[{key}]"),
+                path,
                 &Value::from(key.as_str()),
                 "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
             )

@@ -9,7 +9,7 @@ use super::Query;
 use crate::standalone::builtin::messages;
 use crate::standalone::protobuf::{self, Message};
 use crate::standalone::registry::Kind;
-use crate::standalone::status::ApiError;
+use crate::standalone::status::{ApiError, FieldError};
 
 /// The largest request body, in bytes: the limit of the API server.
 pub const LIMIT: usize = 3 * 1024 * 1024;
@@ -39,6 +39,13 @@ pub async fn object(kind: &Kind, request: Request<Body>) -> Result<Value, ApiErr
     let body = read(request.into_body()).await?;
     let object = encoding.parse(&body)?;
     if object.is_object() { Ok(object) } else { Err(ApiError::bad_request("the body of the request is no object")) }
+}
+
+/// What a request's body holds, be it a `message` or its like in JSON.
+pub async fn of_message(message: Message, request: Request<Body>) -> Result<Value, ApiError> {
+    let encoding = Encoding::of(request.headers(), Some(message))?;
+    let body = read(request.into_body()).await?;
+    encoding.parse(&body)
 }
 
 /// The options in a request's body, which may be empty.
@@ -90,14 +97,17 @@ pub enum FieldValidation {
 }
 
 impl FieldValidation {
-    pub fn of(query: &Query) -> Result<Self, ApiError> {
+    /// `options` is what Kubernetes calls the request's options, as `CreateOptions`.
+    pub fn of(options: &str, query: &Query) -> Result<Self, ApiError> {
         match query.text("fieldValidation") {
             "Ignore" => Ok(Self::Ignore),
             "" | "Warn" => Ok(Self::Warn),
             "Strict" => Ok(Self::Strict),
-            other => Err(ApiError::bad_request(format!(
-                "invalid value {other:?} of fieldValidation: one of Ignore, Warn, Strict is expected"
-            ))),
+            other => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                let error = FieldError::not_supported("fieldValidation", &other.into(), &supported);
+                Err(ApiError::invalid_options(options, &[error]))
+            }
         }
     }
 
@@ -110,25 +120,23 @@ impl FieldValidation {
     /// There are unknown fields, and they are to be refused.
     pub fn prune_whole(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
         let Kind { kind: name, version, .. } = kind;
-        self.prune(kind, object).map_err(|error| {
-            error.with_prefix(&format!("{name} in version {version:?} cannot be handled as a {name}: "))
+        self.prune(kind, object).map_err(|detail| {
+            ApiError::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {detail}"))
         })
     }
 
-    /// Drops the fields that the kind does not know.
-    ///
-    /// # Returns
-    /// The warnings for the client.
-    ///
-    /// # Errors
-    /// There are unknown fields, and they are to be refused.
-    pub fn prune(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
+    /// As [`Self::prune_whole`], from an object that a patch has changed.
+    pub fn prune_patched(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, ApiError> {
+        let whole = (self == Self::Strict).then(|| object.clone());
+        self.prune(kind, object)
+            .map_err(|detail| ApiError::strict_patch(whole.as_ref().unwrap_or(&Value::Null), &detail))
+    }
+
+    fn prune(self, kind: &Kind, object: &mut Value) -> Result<Vec<String>, String> {
         let unknown: Vec<String> =
             kind.schema.prune(object).into_iter().map(|path| format!("unknown field {path:?}")).collect();
         match self {
-            Self::Strict if !unknown.is_empty() => {
-                Err(ApiError::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
-            }
+            Self::Strict if !unknown.is_empty() => Err(format!("strict decoding error: {}", unknown.join(", "))),
             Self::Ignore => Ok(Vec::new()),
             Self::Strict | Self::Warn => Ok(unknown),
         }

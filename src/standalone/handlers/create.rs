@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::body::{self, FieldValidation};
 use super::view::View;
-use super::{Query, Target};
+use super::{Query, Target, manager};
+use crate::standalone::management::Management;
 use crate::standalone::plane::{Plane, to_stored};
 use crate::standalone::registry::{Kind, Origin};
 use crate::standalone::status::{ApiError, FieldError};
@@ -28,8 +29,9 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let kind = &target.kind;
     let view = View::wanted(kind, request.headers(), query)?;
-    let dry_run = query.dry_run()?;
-    let validation = FieldValidation::of(query)?;
+    let dry_run = query.dry_run("CreateOptions")?;
+    let validation = FieldValidation::of("CreateOptions", query)?;
+    let manager = manager::of("CreateOptions", query, request.headers())?;
     let mut object = body::object(kind, request).await?;
     body::check_type(kind, &object)?;
     let warnings = validation.prune_whole(kind, &mut object)?;
@@ -38,6 +40,7 @@ pub async fn create(
     meta::begin(kind, &mut object)?;
     let made_up = meta::generate_name(&mut object)?;
     complete(plane, kind, &mut object)?;
+    Management::new(plane, kind, false).created(&mut object, &manager);
     let mut attempt = 1;
     loop {
         match store(plane, target, object.clone(), dry_run).await {
@@ -56,7 +59,7 @@ pub async fn create(
 }
 
 /// Derived values, defaults, and the checks of the kind.
-fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+pub fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     if kind.is_custom()
         && kind.status_subresource
         && let Some(object) = object.as_object_mut()
@@ -65,7 +68,8 @@ fn complete(plane: &Plane, kind: &Kind, object: &mut Value) -> Result<(), ApiErr
     }
     builtin::admit(kind_as_stored(plane, kind), object)?;
     let mut errors = meta::check_new(kind, object);
-    errors.extend(check_kind(kind, object, None));
+    let more = check_kind(kind, object, None, &errors);
+    errors.extend(more);
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, meta::text(object, "name"), &errors)) }
 }
 
@@ -74,12 +78,13 @@ pub fn kind_as_stored<'a>(plane: &'a Plane, kind: &'a Kind) -> &'a Kind {
     plane.registry.stored(&kind.shelf).map_or(kind, |kind| kind)
 }
 
-/// Fills in the kind's defaults and checks the object; `old` is what it replaces.
-pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Vec<FieldError> {
+/// Fills in the kind's defaults and checks the object; `old` is what it replaces, and `known` what was
+/// found wrong with its metadata.
+pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>, known: &[FieldError]) -> Vec<FieldError> {
     match kind.origin {
         Origin::Custom => {
             kind.schema.fill_defaults(object);
-            kind.schema.validate(object, old)
+            kind.schema.validate(object, old, known)
         }
         Origin::Secret | Origin::ConfigMap => {
             let mut errors = builtin::secrets::check_keys(object);
@@ -92,7 +97,7 @@ pub fn check_kind(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Vec<F
     }
 }
 
-async fn store(plane: &Plane, target: &Target, object: Value, dry_run: bool) -> Result<Arc<Record>, ApiError> {
+pub async fn store(plane: &Plane, target: &Target, object: Value, dry_run: bool) -> Result<Arc<Record>, ApiError> {
     let kind = &target.kind;
     let name = meta::text(&object, "name").to_owned();
     let key = target.key(&name);

@@ -11,15 +11,41 @@ use super::update::{bump_generation, is_gone, save};
 use super::view::View;
 use super::{Query, Target, body};
 use crate::standalone::json::set;
+use crate::standalone::meta;
 use crate::standalone::plane::{Plane, now};
 use crate::standalone::registry::{Kind, Origin};
 use crate::standalone::selectors::Selector;
-use crate::standalone::status::ApiError;
+use crate::standalone::status::{ApiError, FieldError};
 use crate::standalone::store::{Key, Record, WriteError};
-use crate::standalone::{housekeeping, meta};
 
 /// How often a deletion without preconditions is tried again when the object changes meanwhile.
 const ATTEMPTS: usize = 64;
+
+/// What becomes of what the object owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Propagation {
+    /// It goes after the object.
+    Background,
+    /// It goes before the object.
+    Foreground,
+    /// It stays.
+    Orphan,
+}
+
+/// The finalizer of an object that waits for what it owns to go.
+pub const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of an object that waits for what it owns to be let go.
+pub const ORPHAN: &str = "orphan";
+
+impl Propagation {
+    fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Background => None,
+            Self::Foreground => Some(FOREGROUND),
+            Self::Orphan => Some(ORPHAN),
+        }
+    }
+}
 
 /// What the client asks of a deletion.
 #[derive(Debug, Default, Clone)]
@@ -27,11 +53,16 @@ pub struct Options {
     uid: Option<String>,
     revision: Option<String>,
     dry_run: bool,
-    /// What the object owns stays.
-    orphan: bool,
+    /// Unsaid, the object's finalizers decide.
+    propagation: Option<Propagation>,
 }
 
 impl Options {
+    /// What the object owns goes before it.
+    pub fn foreground() -> Self {
+        Self { propagation: Some(Propagation::Foreground), ..Self::default() }
+    }
+
     async fn read(query: &Query, request: Request<Body>) -> Result<Self, ApiError> {
         let options = body::options(request).await?;
         let precondition = |field: &str| {
@@ -41,22 +72,41 @@ impl Options {
                 .and_then(Value::as_str)
                 .map(str::to_owned)
         };
-        let dry_run = options
-            .get("dryRun")
-            .and_then(Value::as_array)
-            .is_some_and(|stages| stages.iter().any(|stage| stage == "All"));
+        let stages: Vec<&Value> = options.get("dryRun").and_then(Value::as_array).into_iter().flatten().collect();
         let policy = options.get("propagationPolicy").and_then(Value::as_str);
         let policy = policy.unwrap_or_else(|| query.text("propagationPolicy"));
-        if !matches!(policy, "" | "Background" | "Foreground" | "Orphan") {
-            return Err(ApiError::bad_request(format!(
-                "invalid value {policy:?} of propagationPolicy: one of Background, Foreground, Orphan is expected"
-            )));
+        let orphan = options.get("orphanDependents").and_then(Value::as_bool);
+        let mut errors = Vec::new();
+        if orphan.is_some() && !policy.is_empty() {
+            errors.push(FieldError::invalid(
+                "propagationPolicy",
+                &policy.into(),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
+        let propagation = match (policy, orphan) {
+            ("Background", _) | ("", Some(false)) => Some(Propagation::Background),
+            ("Foreground", _) => Some(Propagation::Foreground),
+            ("Orphan", _) | ("", Some(true)) => Some(Propagation::Orphan),
+            ("", None) => None,
+            (other, _) => {
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                errors.push(FieldError::not_supported("propagationPolicy", &other.into(), &supported));
+                None
+            }
+        };
+        if stages.iter().any(|stage| *stage != "All") {
+            let given = options.get("dryRun").unwrap_or(&Value::Null);
+            errors.push(FieldError::not_supported("dryRun", given, &["All"]));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid_options("DeleteOptions", &errors));
         }
         Ok(Self {
-            orphan: policy == "Orphan",
+            propagation,
             uid: precondition("uid"),
             revision: precondition("resourceVersion"),
-            dry_run: dry_run || query.dry_run()?,
+            dry_run: !stages.is_empty() || query.dry_run("DeleteOptions")?,
         })
     }
 
@@ -65,23 +115,13 @@ impl Options {
         if let Some(wanted) = &self.uid
             && wanted != uid
         {
-            return Err(ApiError::conflict(
-                kind,
-                name,
-                &format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"),
-            ));
+            return Err(ApiError::precondition(kind, name, "UID", wanted, uid));
         }
         if let Some(wanted) = &self.revision
             && *wanted != current.revision.to_string()
         {
-            return Err(ApiError::conflict(
-                kind,
-                name,
-                &format!(
-                    "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {}",
-                    current.revision
-                ),
-            ));
+            let found = current.revision.to_string();
+            return Err(ApiError::precondition(kind, name, "ResourceVersion", wanted, &found));
         }
         Ok(())
     }
@@ -165,10 +205,10 @@ pub async fn delete(plane: &Plane, kind: &Kind, key: &Key, options: &Options) ->
     for _ in 0..ATTEMPTS {
         let current = plane.store.get(key).ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, name, &current)?;
-        if options.orphan && !options.dry_run {
-            housekeeping::orphan(plane, meta::text(&current.value, "uid")).await?;
-        }
         let mut next = current.value.clone();
+        if let Some(propagation) = options.propagation {
+            propagate(&mut next, propagation)?;
+        }
         if !meta::is_deleting(&next) {
             mark(kind, &mut next)?;
         }
@@ -182,10 +222,22 @@ pub async fn delete(plane: &Plane, kind: &Kind, key: &Key, options: &Options) ->
     Err(ApiError::modified(kind, name))
 }
 
+/// Notes what is to become of what the object owns.
+fn propagate(object: &mut Value, propagation: Propagation) -> Result<(), ApiError> {
+    let kept = meta::finalizers(object).into_iter().filter(|finalizer| !matches!(*finalizer, FOREGROUND | ORPHAN));
+    let finalizers: Vec<Value> = kept.chain(propagation.finalizer()).map(Value::from).collect();
+    let metadata = meta::of(object)?;
+    metadata.insert("finalizers".to_owned(), finalizers.into());
+    meta::drop_empty(metadata);
+    Ok(())
+}
+
 fn mark(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     let metadata = meta::of(object)?;
     metadata.insert("deletionTimestamp".to_owned(), now().into());
-    metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    if kind.origin != Origin::Namespace {
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    }
     bump_generation(object)?;
     if kind.origin == Origin::Namespace {
         crate::standalone::builtin::namespaces::complete(object);

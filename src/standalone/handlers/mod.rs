@@ -1,14 +1,17 @@
 //! What requests ask for, and who answers them: a file per verb.
 
+mod apply;
 mod body;
 mod create;
 mod delete;
+mod manager;
 mod read;
+mod reviews;
 mod update;
 mod view;
 mod watch;
 
-pub use delete::{Deleted, Options, delete};
+pub use delete::{Deleted, FOREGROUND, ORPHAN, Options, delete};
 pub use update::save;
 
 use std::collections::HashMap;
@@ -19,16 +22,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request};
+use serde_json::json;
 
 use super::plane::Plane;
 use super::registry::Kind;
-use super::status::ApiError;
+use super::status::{ApiError, FieldError};
 use super::store::{Key, Name};
 use super::{discovery, openapi};
 
 /// The routes of the Kubernetes API.
 pub fn router(plane: Arc<Plane>) -> Router {
-    use axum::routing::{any, get};
+    use axum::routing::{any, get, post};
     let healthy = || get(|| async { "ok" });
     Router::new()
         .route("/healthz", healthy())
@@ -43,6 +47,9 @@ pub fn router(plane: Arc<Plane>) -> Router {
         .route("/openapi/v2", get(openapi::v2))
         .route("/openapi/v3", get(openapi::index))
         .route("/openapi/v3/{*path}", get(openapi::document))
+        .route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", post(reviews::access))
+        .route("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", post(reviews::rules))
+        .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", post(reviews::identity))
         .route("/api/{version}/{*path}", any(core_objects))
         .route("/apis/{group}/{version}/{*path}", any(objects))
         .fallback(|| async { ApiError::no_resource() })
@@ -135,7 +142,7 @@ async fn dispatch(plane: Arc<Plane>, target: Target, request: Request<Body>) -> 
         if target.kind.allows(verb) { Ok(()) } else { Err(ApiError::method_not_allowed()) }
     };
     match (request.method(), &target.name) {
-        (&Method::GET, None) if query.flag("watch")? => {
+        (&Method::GET, None) if query.flag("watch") => {
             allow("watch")?;
             watch::watch(&plane, &target, &query, request.headers())
         }
@@ -185,29 +192,85 @@ impl Query {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    /// As Kubernetes reads truth values: whatever does not say no says yes.
+    fn flag(&self, name: &str) -> bool {
         match self.text(name) {
-            "" => Ok(self.0.contains_key(name)),
-            "true" | "1" | "True" | "t" => Ok(true),
-            "false" | "0" | "False" | "f" => Ok(false),
-            other => Err(ApiError::bad_request(format!("invalid value {other:?} of {name}: a boolean is expected"))),
+            "" => self.0.contains_key(name),
+            text => text != "0" && !text.eq_ignore_ascii_case("false"),
         }
     }
 
+    /// A number that is greater than 0, if one is given.
     fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         match self.text(name) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!("invalid value {text:?} of {name}: a whole number is expected"))
+            text => match text.parse::<i64>() {
+                Ok(number) => Ok(u64::try_from(number).ok().filter(|&number| number > 0)),
+                Err(_) => Err(ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+            },
+        }
+    }
+
+    /// The resource version that is asked for; 0 stands for any.
+    fn revision(&self) -> Result<u64, ApiError> {
+        match self.text("resourceVersion") {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| {
+                ApiError::bad_request(format!(
+                    "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                ))
             }),
         }
     }
 
-    fn dry_run(&self) -> Result<bool, ApiError> {
+    /// Whether nothing is to be stored. `options` is what Kubernetes calls the request's options, as `CreateOptions`.
+    fn dry_run(&self, options: &str) -> Result<bool, ApiError> {
         match self.text("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!("invalid value {other:?} of dryRun: only All is known"))),
+            other => {
+                let error = FieldError::not_supported("dryRun", &json!([other]), &["All"]);
+                Err(ApiError::invalid_options(options, &[error]))
+            }
         }
+    }
+
+    /// Refuses options of lists and watches that contradict each other.
+    fn check_list(&self, is_watch: bool) -> Result<(), ApiError> {
+        const MATCH: &str = "resourceVersionMatch";
+        let forbidden = |detail: &str| FieldError::forbidden(MATCH, detail);
+        let wanted = self.text(MATCH);
+        let initial = self.0.contains_key("sendInitialEvents");
+        let mut errors = Vec::new();
+        if is_watch {
+            if initial && wanted != "NotOlderThan" {
+                errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            }
+            if !wanted.is_empty() && !initial {
+                errors.push(forbidden(
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
+            }
+            if !wanted.is_empty() && wanted != "NotOlderThan" {
+                errors.push(FieldError::not_supported(MATCH, &wanted.into(), &["NotOlderThan"]));
+            }
+        } else {
+            if !wanted.is_empty() && self.text("resourceVersion").is_empty() {
+                errors.push(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            }
+            if !wanted.is_empty() && !self.text("continue").is_empty() {
+                errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
+            }
+            if !matches!(wanted, "" | "Exact" | "NotOlderThan") {
+                errors.push(FieldError::not_supported(MATCH, &wanted.into(), &["Exact", "NotOlderThan", ""]));
+            }
+            if wanted == "Exact" && self.text("resourceVersion") == "0" {
+                errors.push(forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            }
+            if initial {
+                errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid_options("ListOptions", &errors)) }
     }
 }

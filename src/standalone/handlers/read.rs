@@ -48,16 +48,18 @@ impl Continue {
             .decode(text)
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
-            .ok_or_else(|| ApiError::bad_request("continue key is not valid"))
+            .ok_or_else(|| ApiError::bad_request("invalid continue token: continue key is not valid"))
     }
 }
 
 pub fn list(plane: &Plane, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = View::wanted(&target.kind, headers, query)?;
+    query.check_list(false)?;
+    query.number("timeoutSeconds")?;
     let selector = Selector::parse(&target.kind, query.text("labelSelector"), query.text("fieldSelector"))?;
     let (snapshot, after) = snapshot(plane, target, query)?;
     let limit = match query.number("limit")? {
-        None | Some(0) => usize::MAX,
+        None => usize::MAX,
         Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
     };
     let mut matching = snapshot
@@ -92,9 +94,9 @@ fn snapshot(plane: &Plane, target: &Target, query: &Query) -> Result<(Snapshot, 
             return Ok((snapshot, Some(Name::new(token.namespace, token.name))));
         }
     }
-    let asked = query.number("resourceVersion")?.unwrap_or_default();
+    let asked = query.revision()?;
     match query.text("resourceVersionMatch") {
-        "Exact" if asked > 0 => {
+        "Exact" => {
             let current = plane.store.revision();
             if asked > current {
                 return Err(ApiError::revision_too_large(asked, current));
@@ -103,15 +105,13 @@ fn snapshot(plane: &Plane, target: &Target, query: &Query) -> Result<(Snapshot, 
                 plane.store.list_at(shelf, namespace, asked).map_err(|error| ApiError::expired(error.to_string()))?;
             Ok((snapshot, None))
         }
-        "" | "NotOlderThan" => {
+        // NotOlderThan is what happens without it, too.
+        _ => {
             let snapshot = plane.store.list(shelf, namespace);
             if asked > snapshot.revision {
                 return Err(ApiError::revision_too_large(asked, snapshot.revision));
             }
             Ok((snapshot, None))
         }
-        other => Err(ApiError::bad_request(format!(
-            "invalid value {other:?} of resourceVersionMatch for resourceVersion {asked}"
-        ))),
     }
 }

@@ -34,15 +34,14 @@ pub fn watch(plane: &Arc<Plane>, target: &Target, query: &Query, headers: &Heade
     let view = View::wanted(kind, headers, query)?;
     let selector = Selector::parse(kind, query.text("labelSelector"), query.text("fieldSelector"))?;
     let lasts = match query.number("timeoutSeconds")? {
-        None | Some(0) => LASTS + rand::rng().random_range(0..LASTS),
+        None => LASTS + rand::rng().random_range(0..LASTS),
         Some(seconds) => seconds.min(24 * 3600),
     };
-    let bookmarks = query.flag("allowWatchBookmarks")?;
-    let send_initial = query.flag("sendInitialEvents")?;
-    if send_initial && query.text("resourceVersionMatch") != "NotOlderThan" {
-        return Err(ApiError::bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-    }
-    let asked = query.number("resourceVersion")?.unwrap_or_default();
+    let bookmarks = query.flag("allowWatchBookmarks");
+    query.check_list(true)?;
+    query.number("limit")?;
+    let send_initial = query.flag("sendInitialEvents");
+    let asked = query.revision()?;
     let current = plane.store.revision();
     if asked > current {
         return Err(ApiError::revision_too_large(asked, current));

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::validate::child;
 use super::{ListKind, Schema, Type};
-use crate::standalone::status::{FieldError, Problem};
+use crate::standalone::status::{FieldError, Problem, shown};
 
 /// One rule of a schema.
 #[derive(Debug)]
@@ -78,8 +78,9 @@ impl Rule {
         computed.or_else(|| self.message.clone()).unwrap_or_else(|| format!("failed rule: {}", self.source))
     }
 
-    fn error(&self, path: String, type_name: &str, detail: String) -> FieldError {
-        let value = format!("{type_name:?}");
+    /// The rule is broken by `value`, which is shown if it is short.
+    fn broken(&self, path: String, value: &Value, detail: String) -> FieldError {
+        let value = (!value.is_object() && !value.is_array()).then(|| shown(value));
         let problem = match self.reason {
             Reason::Invalid => Problem::Invalid { value, detail },
             Reason::Required => Problem::Required(detail),
@@ -147,19 +148,20 @@ impl Schema {
                 Some(old) => context.add_variable_from_value("oldSelf", self.to_cel(old)),
                 None => continue,
             }
-            let detail = match rule.program.execute(&context) {
+            let error = match rule.program.execute(&context) {
                 Ok(cel::Value::Bool(true)) => continue,
-                Ok(_) => rule.explain(&context),
+                Ok(_) => {
+                    let path = if rule.field.is_empty() { path.to_owned() } else { child(path, &rule.field) };
+                    rule.broken(path, value, rule.explain(&context))
+                }
                 Err(error) => {
                     let named = rule.message.as_ref().unwrap_or(&rule.source);
-                    format!("{error} evaluating rule: {named}")
+                    FieldError::invalid(path, &type_name.into(), format!("{error} evaluating rule: {named}"))
                 }
             };
-            if unchanged && !rule.is_transition {
-                continue;
+            if rule.is_transition || !unchanged {
+                errors.push(error);
             }
-            let path = if rule.field.is_empty() { path.to_owned() } else { child(path, &rule.field) };
-            errors.push(rule.error(path, type_name, detail));
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Schema {
     pub items_range: Range<usize>,
     pub unique: bool,
     pub list: ListKind,
+    /// `x-kubernetes-map-type` is atomic: the object is owned, and replaced, as a whole.
+    pub whole_map: bool,
     pub length: Range<usize>,
     pub pattern: Option<Regex>,
     pub bounds: Bounds,
@@ -159,6 +161,7 @@ impl Schema {
             items_range: source.range("minItems", "maxItems"),
             unique: source.flag("uniqueItems"),
             list,
+            whole_map: source.text("x-kubernetes-map-type").as_deref() == Some("atomic"),
             length: source.range("minLength", "maxLength"),
             pattern,
             bounds: Bounds {
@@ -195,10 +198,15 @@ impl Schema {
         self.properties.get(name).or(self.additional.as_deref())
     }
 
-    /// Fills in what is missing and has a default. A null where none is allowed counts as missing.
+    /// Fills in what is missing and has a default. A null where none is allowed counts as missing, and
+    /// goes.
     pub fn fill_defaults(&self, value: &mut Value) {
         match value {
             Value::Object(object) => {
+                object.retain(|name, value| {
+                    !value.is_null()
+                        || self.property(name).is_none_or(|schema| schema.nullable || schema.kind.is_none())
+                });
                 for (name, schema) in &self.properties {
                     let Some(default) = &schema.default else {
                         continue;

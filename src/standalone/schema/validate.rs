@@ -10,15 +10,16 @@ use super::{ListKind, Schema, Type};
 use crate::standalone::status::{FieldError, Problem, shown};
 
 impl Schema {
-    /// What is wrong with `value`; `old` is what stood there before, if anything did.
-    pub fn validate(&self, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    /// What is wrong with `value`; `old` is what stood there before, if anything did, and `known` what was
+    /// found wrong already.
+    pub fn validate(&self, value: &Value, old: Option<&Value>, known: &[FieldError]) -> Vec<FieldError> {
         let mut errors = Vec::new();
         self.check(value, old, "", &mut errors);
-        if errors.iter().any(hides_others) {
+        if errors.iter().chain(known).any(hides_others) {
             errors.push(FieldError::new(
                 "<nil>",
                 Problem::Invalid {
-                    value: "null".to_owned(),
+                    value: Some("null".to_owned()),
                     detail: "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".to_owned(),
                 },
             ));
@@ -32,13 +33,14 @@ impl Schema {
         if old == Some(value) {
             return;
         }
-        if !self.check_type(value, path, errors) {
-            return;
-        }
+        let fits = self.check_type(value, path, errors);
         if value.is_null() {
             return;
         }
         self.check_choice(value, path, errors);
+        if !fits {
+            return;
+        }
         match value {
             Value::Object(object) => {
                 self.check_object(object, old.and_then(Value::as_object), path, errors);
@@ -80,6 +82,7 @@ impl Schema {
                 _ => (expected, type_name(value)),
             };
             errors.push(wrong_type(path, expected, got));
+            self.check_number_format(value, path, errors);
         }
         fits
     }
@@ -128,6 +131,10 @@ impl Schema {
             ));
         }
         for (name, value) in object {
+            // What metadata may be, no kind decides.
+            if path.is_empty() && name == "metadata" {
+                continue;
+            }
             if let Some(schema) = self.property(name) {
                 let old = old.and_then(|old| old.get(name));
                 schema.check(value, old, &child(path, name), errors);
@@ -136,6 +143,12 @@ impl Schema {
     }
 
     fn check_array(&self, items: &[Value], old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+        if let Some(schema) = &self.items {
+            for (index, item) in items.iter().enumerate() {
+                let old = self.correlate(old, item, index);
+                schema.check(item, old, &format!("{path}[{index}]"), errors);
+            }
+        }
         let count = items.len();
         if let Some(most) = self.items_range.most
             && count > most
@@ -152,12 +165,6 @@ impl Schema {
             ));
         }
         self.check_duplicates(items, path, errors);
-        if let Some(schema) = &self.items {
-            for (index, item) in items.iter().enumerate() {
-                let old = self.correlate(old, item, index);
-                schema.check(item, old, &format!("{path}[{index}]"), errors);
-            }
-        }
     }
 
     fn check_duplicates(&self, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
@@ -170,7 +177,7 @@ impl Schema {
                 ListKind::Atomic => return,
             };
             if seen.contains(&identity) {
-                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(shown(&identity))));
+                errors.push(FieldError::new(format!("{path}[{index}]"), Problem::Duplicate(Some(shown(&identity)))));
             } else {
                 seen.push(identity);
             }
@@ -207,25 +214,19 @@ impl Schema {
     }
 
     fn check_string(&self, text: &str, path: &str, errors: &mut Vec<FieldError>) {
-        let value = || Value::from(text);
+        let invalid = |detail: String| Some(FieldError::invalid(path, &Value::from(text), detail));
         let length = text.chars().count();
-        if let Some(most) = self.length.most
-            && length > most
-        {
-            errors.push(FieldError::new(path, Problem::TooLong(most)));
-        }
-        if let Some(least) = self.length.least
-            && length < least
-        {
-            let detail = format!("{} should be at least {least} chars long", in_body(path));
-            errors.push(FieldError::invalid(path, &value(), detail));
-        }
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_match(text)
-        {
-            let detail = format!("{} should match '{pattern}'", in_body(path));
-            errors.push(FieldError::invalid(path, &value(), detail));
-        }
+        // As Kubernetes: of length and pattern, the first that does not fit is told.
+        errors.extend(match (self.length.most, self.length.least, &self.pattern) {
+            (Some(most), _, _) if length > most => Some(FieldError::new(path, Problem::TooLong(most))),
+            (_, Some(least), _) if length < least => {
+                invalid(format!("{} should be at least {least} chars long", in_body(path)))
+            }
+            (_, _, Some(pattern)) if !pattern.is_match(text) => {
+                invalid(format!("{} should match '{pattern}'", in_body(path)))
+            }
+            _ => None,
+        });
         if let Some(format) = &self.format
             && !string_fits(format, text)
         {
@@ -237,6 +238,7 @@ impl Schema {
         let Some(number) = value.as_f64() else {
             return;
         };
+        self.check_number_format(value, path, errors);
         let bounds = &self.bounds;
         let mut refuse = |detail: String| {
             errors.push(FieldError::invalid(path, value, format!("{} should be {detail}", in_body(path))));
@@ -260,6 +262,9 @@ impl Schema {
         {
             refuse(format!("a multiple of {factor}"));
         }
+    }
+
+    fn check_number_format(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
         if let (Some(format), Value::Number(number)) = (&self.format, value)
             && !number_fits(format, number)
         {
@@ -311,7 +316,11 @@ impl Schema {
 fn hides_others(error: &FieldError) -> bool {
     matches!(
         error.problem,
-        Problem::Required(_) | Problem::TypeInvalid { .. } | Problem::TooLong(_) | Problem::TooMany { .. }
+        Problem::Required(_)
+            | Problem::TypeInvalid { .. }
+            | Problem::NotSupported { .. }
+            | Problem::TooLong(_)
+            | Problem::TooMany { .. }
     )
 }
 

@@ -59,15 +59,16 @@ spec:
         )
     }
 
-    /// A small machine, with its owner's key in a Secret of the tenant's.
+    /// A small machine, with its owner's key in a Secret of the tenant's: as `data`, for what was given as `stringData` belongs
+    /// to its first server-side applier alone.
     pub fn machine(&self, name: &str) -> String {
         format!(
             "
 apiVersion: v1
 kind: Secret
 metadata: {{name: keys, namespace: shop}}
-stringData:
-  laptop: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVYy5KqQJ7o7gxDIxf1q9Jq0m8qm0p7y0cXl0x0Y0aB web@laptop
+data:
+  laptop: c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUhWWXk1S3FRSjdvN2d4REl4ZjFxOUpxMG04cW0wcDd5MGNYbDB4MFkwYUIgd2ViQGxhcHRvcA==
 ---
 apiVersion: cloudfaster.app/v1alpha1
 kind: ProxmoxVM

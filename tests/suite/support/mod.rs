@@ -9,6 +9,7 @@ pub mod plane;
 #[path = "../../support/process.rs"]
 pub mod process;
 pub mod proxmox;
+pub mod supervised;
 pub mod tokens;
 
 use std::path::{Path, PathBuf};

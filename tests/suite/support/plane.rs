@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{kubectl::Kubectl, kubernetes::Kubernetes, process::Process};
+use super::{kubectl::Kubectl, kubernetes::Kubernetes, process::Process, supervised::Supervised};
 use crate::audit;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudfaster");
@@ -31,8 +31,8 @@ pub struct Plane {
 }
 
 enum State {
-    Embedded { program: Option<Process> },
-    Kubernetes { plane: Box<Kubernetes>, controller: Option<Process> },
+    Embedded { program: Option<Box<Process>> },
+    Kubernetes { plane: Box<Kubernetes>, controller: Option<Supervised> },
 }
 
 impl Plane {
@@ -75,13 +75,14 @@ impl Plane {
         self.kubernetes().kubeconfig_with_token(ACCOUNT, token);
     }
 
-    /// Waits until the controller has said a line that `wanted` finds something in.
-    pub async fn said<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
-        let program = match &mut self.state {
-            State::Embedded { program } => program,
-            State::Kubernetes { controller, .. } => controller,
-        };
-        program.as_mut().expect("the controller runs").said(what, wanted).await
+    /// Waits until the controller has ended by itself; it is started again at once, as the kubelet does.
+    pub async fn controller_ends(&mut self) {
+        match &mut self.state {
+            State::Kubernetes { controller: Some(controller), .. } => controller.ended(1).await,
+            State::Kubernetes { controller: None, .. } | State::Embedded { .. } => {
+                panic!("no controller of its own runs")
+            }
+        }
     }
 
     /// The kubeconfig of the controller on Kubernetes, which names a file with its token.
@@ -99,34 +100,35 @@ impl Plane {
 
     /// Starts the controller; on the embedded control plane this is the plane itself.
     pub async fn start_controller(&mut self) {
-        let started = match self.which {
+        match self.which {
             Which::Embedded => {
                 let data = self.directory.path().join("data").display().to_string();
                 let arguments = ["standalone", "--listen", "127.0.0.1:0", "--data-dir", &data];
-                let mut program = Process::start(self.directory.path(), "standalone", PROGRAM, arguments, &[]).await;
-                program.said("where it serves", |line| line.contains("KUBECONFIG").then_some(())).await;
-                program
+                let mut started = Process::start(self.logs(), "standalone", PROGRAM, arguments, &[]).await;
+                started.said("where it serves", |line| line.contains("KUBECONFIG").then_some(())).await;
+                self.state = State::Embedded { program: Some(Box::new(started)) };
             }
-            Which::Kubernetes => self.controller("controller", &[]).await,
-        };
-        match &mut self.state {
-            State::Embedded { program } => *program = Some(started),
-            State::Kubernetes { controller, .. } => *controller = Some(started),
+            Which::Kubernetes => {
+                let (logs, kubeconfig) = (self.logs().to_owned(), self.controller_kubeconfig());
+                let started = Supervised::start(move || {
+                    let (logs, kubeconfig) = (logs.clone(), kubeconfig.clone());
+                    Box::pin(async move { controller(&logs, "controller", &kubeconfig, &[]).await })
+                });
+                let started = started.await;
+                if let State::Kubernetes { controller, .. } = &mut self.state {
+                    *controller = Some(started);
+                }
+            }
         }
     }
 
-    /// A controller of one's own, beside the others.
+    /// A controller of one's own, beside the others; nobody starts it again.
     pub async fn controller(&self, name: &str, arguments: &[&str]) -> Process {
         let kubeconfig = match self.which {
             Which::Embedded => self.kubectl.kubeconfig().to_owned(),
             Which::Kubernetes => self.controller_kubeconfig(),
         };
-        let kubeconfig = kubeconfig.display().to_string();
-        let fixed = ["controller", "--health-listen=127.0.0.1:0", "--kubeconfig", &kubeconfig];
-        let arguments = fixed.iter().chain(arguments);
-        let mut program = Process::start(self.logs(), name, PROGRAM, arguments, &[]).await;
-        program.said("that it starts", |line| line.contains("cloudfaster").then_some(())).await;
-        program
+        controller(self.logs(), name, &kubeconfig, arguments).await
     }
 
     fn logs(&self) -> &Path {
@@ -208,6 +210,14 @@ impl Plane {
         }
         text
     }
+}
+
+async fn controller(logs: &Path, name: &str, kubeconfig: &Path, arguments: &[&str]) -> Process {
+    let kubeconfig = kubeconfig.display().to_string();
+    let fixed = ["controller", "--health-listen=127.0.0.1:0", "--kubeconfig", &kubeconfig];
+    let mut program = Process::start(logs, name, PROGRAM, fixed.iter().chain(arguments), &[]).await;
+    program.said("that it starts", |line| line.contains("cloudfaster").then_some(())).await;
+    program
 }
 
 impl Drop for Plane {

@@ -54,7 +54,7 @@ fn changes_name_what_is_different_and_nothing_else() {
     ));
     assert_eq!(changes.vms, BTreeSet::from([600, 601, 602]));
     assert_eq!(changes.tasks, BTreeSet::from([upid(CLONE)]));
-    assert!(changes.nodes.is_empty() && changes.state);
+    assert!(changes.nodes.is_empty() && changes.marks && !changes.state);
 
     let marked = read(&before, 600, &mark(600).line());
     assert_eq!(between(&marked).vms, BTreeSet::from([600]));

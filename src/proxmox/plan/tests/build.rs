@@ -10,7 +10,7 @@ use crate::proxmox::{
         GuestKind, NodeState, Reach, SiteId, SiteState, Snapshot, StorageState, TaskState, VmDetails, VmEntry,
     },
     plan::*,
-    wire::{NodeMember, Upid, VmConfig, Vmid},
+    wire::{Addresses, NodeMember, Upid, VmConfig, Vmid},
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -32,10 +32,13 @@ pub fn owner() -> Owner {
 pub fn spec() -> MachineSpec {
     MachineSpec {
         name: "web".into(),
-        os: "debian".into(),
+        source: Source::Os("debian".into()),
         cores: 2,
         memory_mib: 2048,
         disk_bytes: 20 * GIB,
+        storage: None,
+        linked: false,
+        placement: Placement::default(),
         cloud_init: Some(CloudInit {
             user: Some("admin".into()),
             password: Some("secret".into()),
@@ -56,6 +59,8 @@ pub fn fleet(nodes: &[&str]) -> Fleet {
         fallback: (700, 702),
         reserve_memory: 0,
         reserve_storage: 0,
+        clones_per_node: 4,
+        clones_per_template: 2,
     }
 }
 
@@ -113,6 +118,19 @@ pub fn finished_config(vmid: Vmid) -> VmConfig {
 
 pub fn present(config: VmConfig, power: Power) -> Sight {
     Sight::Present(Box::new(Machine { current: config.clone(), config, power }))
+}
+
+/// What another object holds: memory and disk in GiB.
+pub fn claim(node: &str, vmid: Vmid, memory: u64, disk: u64) -> Claim {
+    Claim {
+        place: place(node, vmid),
+        memory: memory * GIB,
+        disk: disk * GIB,
+        storage: None,
+        cores: 0,
+        group: None,
+        addresses: Addresses::default(),
+    }
 }
 
 /// A cluster of nodes with a template each, polled and in order.
@@ -193,7 +211,7 @@ impl Scene {
         let mut fleet = fleet(&["a", "b"]);
         fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
         Self {
-            desired: Desired::Running { machine: spec(), fleet },
+            desired: Desired::Running { machine: spec(), fleet, terms: Terms::default() },
             recorded: Recorded::default(),
             sites: vec![site(0, &["a", "b"])],
             others: Claims::default(),
@@ -212,6 +230,8 @@ impl Scene {
             scene.recorded.intent = Some(Intent {
                 place: place("a", 600),
                 template: Some(TEMPLATE),
+                template_node: None,
+                storage: Some("local".into()),
                 attempt: 1,
                 stage,
                 reason: None,
@@ -219,6 +239,21 @@ impl Scene {
                 since: at(0),
             });
         })
+    }
+
+    pub fn spec(&mut self) -> &mut MachineSpec {
+        let Desired::Running { machine, .. } = &mut self.desired else { panic!("nothing is desired") };
+        machine
+    }
+
+    pub fn fleet(&mut self) -> &mut Fleet {
+        let Desired::Running { fleet, .. } = &mut self.desired else { panic!("nothing is desired") };
+        fleet
+    }
+
+    pub fn terms(&mut self) -> &mut Terms {
+        let Desired::Running { terms, .. } = &mut self.desired else { panic!("nothing is desired") };
+        terms
     }
 
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -319,7 +354,11 @@ pub fn word(step: &Step) -> String {
         Step::Rest { reboot_required } => format!("rest, reboot for {}", reboot_required.join(",")),
         Step::Release => "release".into(),
         Step::Act(action) => match action {
-            Action::Clone { place: to, template, .. } => format!("clone {template} to {}", place(to)),
+            Action::Clone { place: to, source, template, linked, storage, .. } => {
+                let from = if *source == to.node { String::new() } else { format!(" of {source}") };
+                let on = storage.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+                format!("clone {template}{from} to {}{on}{}", place(to), if *linked { ", linked" } else { "" })
+            }
             Action::Configure { place: of, set, .. } => {
                 let keys: Vec<_> = set.0.iter().map(|(key, _)| key.as_str()).collect();
                 format!("configure {} {}", place(of), keys.join(","))

@@ -30,7 +30,11 @@ fn with_clone_running(scene: Scene) -> Scene {
 
 #[test]
 fn the_mark_is_given_in_the_clone_call_itself() {
-    let Step::Act(Action::Clone { place, template, name, description }) = creating().settle() else { panic!() };
+    let Step::Act(Action::Clone { place, source: _, template, linked: _, storage: _, name, description }) =
+        creating().settle()
+    else {
+        panic!()
+    };
     assert_eq!((place, template, name.as_str()), (here(), TEMPLATE, "web"));
     assert_eq!(description, owner().mark(600).line());
 }
@@ -198,7 +202,15 @@ fn the_clones_task_decides() {
 
 #[test]
 fn a_clone_that_is_refused_again_and_again_is_given_up() {
-    let clone = Action::Clone { place: here(), template: TEMPLATE, name: "web".into(), description: String::new() };
+    let clone = Action::Clone {
+        place: here(),
+        source: "a".into(),
+        template: TEMPLATE,
+        linked: false,
+        storage: None,
+        name: "web".into(),
+        description: String::new(),
+    };
     for outcome in [
         Outcome::LookAgain(Reason::new("VmidTaken", "already exists")),
         Outcome::RetryHere(Reason::new("LockTimeout", "got timeout")),

@@ -12,16 +12,6 @@ use crate::proxmox::{
 /// A change of the cluster's state.
 type Change = fn(&mut SiteState);
 
-fn machine(scene: &mut Scene) -> &mut MachineSpec {
-    let Desired::Running { machine, .. } = &mut scene.desired else { panic!("nothing is desired") };
-    machine
-}
-
-fn fleet_of(scene: &mut Scene) -> &mut Fleet {
-    let Desired::Running { fleet, .. } = &mut scene.desired else { panic!("nothing is desired") };
-    fleet
-}
-
 /// A foreign machine.
 fn guest(site: &mut SiteState, node: &str, vmid: Vmid, memory_gib: u64) {
     let mut entry = entry(node, &config(&[("name", "theirs")]));
@@ -79,7 +69,7 @@ fn the_first_node_of_the_list_that_can_take_it_is_chosen() {
 
 #[test]
 fn a_cordoned_node_takes_no_new_machine() {
-    let scene = Scene::new().with(|scene| fleet_of(scene).nodes[0].cordoned = true);
+    let scene = Scene::new().with(|scene| scene.fleet().nodes[0].cordoned = true);
     assert_eq!(scene.outcome(), "clone 9001 to b/600");
 }
 
@@ -87,8 +77,8 @@ fn a_cordoned_node_takes_no_new_machine() {
 fn a_template_is_found_by_its_number_its_name_or_its_tag_and_never_guessed() {
     let by = |template: TemplateRef| {
         Scene::new().with(|scene| {
-            fleet_of(scene).nodes.truncate(1);
-            fleet_of(scene).nodes[0].templates.insert("debian".into(), template);
+            scene.fleet().nodes.truncate(1);
+            scene.fleet().nodes[0].templates.insert("debian".into(), template);
         })
     };
     let tag = |scene: &mut Scene| scene.sites[0].vms.get_mut(&9000).unwrap().tags = vec!["debian-13".into()];
@@ -106,10 +96,9 @@ fn a_template_is_found_by_its_number_its_name_or_its_tag_and_never_guessed() {
 #[test]
 fn what_is_in_flight_and_the_reserve_count() {
     let claim = |node: &str, vmid, memory: u64, disk: u64| {
-        let claim = Claim { place: place(node, vmid), memory: memory * GIB, disk: disk * GIB };
         Scene::new().with(|scene| {
             scene.others.vmids.insert(vmid);
-            scene.others.machines.push(claim);
+            scene.others.machines.push(self::claim(node, vmid, memory, disk));
         })
     };
     assert_eq!(claim("a", 600, 62, 0).outcome(), "clone 9000 to a/601");
@@ -121,8 +110,8 @@ fn what_is_in_flight_and_the_reserve_count() {
     assert_eq!(listed.outcome(), "clone 9000 to a/601");
     let reserve = |memory: u64, storage: u64| {
         Scene::new().with(|scene| {
-            fleet_of(scene).reserve_memory = memory * GIB;
-            fleet_of(scene).reserve_storage = storage * GIB;
+            scene.fleet().reserve_memory = memory * GIB;
+            scene.fleet().reserve_storage = storage * GIB;
         })
     };
     assert_eq!(reserve(62, 980).outcome(), "clone 9000 to a/600");
@@ -178,7 +167,7 @@ fn a_host_that_was_never_reached_keeps_nobody_waiting() {
 
 #[test]
 fn an_os_that_no_node_has_a_template_for_stalls() {
-    let mut scene = Scene::new().with(|scene| machine(scene).os = "plan9".into());
+    let mut scene = Scene::new().with(|scene| scene.spec().source = Source::Os("plan9".into()));
     let Step::Stall(reason) = scene.settle() else { panic!() };
     assert_eq!(reason.word, "UnknownOS");
     assert_eq!(reason.message, "spec.os: the cluster has no template for \"plan9\"; it has debian");
@@ -269,7 +258,7 @@ fn more_nodes_than_attempts_are_kept_make_no_endless_record() {
     let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut scene = Scene::new().with(|scene| {
-        *fleet_of(scene) = fleet(&names);
+        *scene.fleet() = fleet(&names);
         scene.sites = vec![site(0, &names)];
         scene.sites[0].vms.retain(|vmid, _| *vmid == 9000);
         scene.sites[0].nodes.get_mut("n00").unwrap().cpus = 1;

@@ -119,7 +119,7 @@ impl Walk {
         fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
         let desired = match self.deleting {
             true => Desired::Gone,
-            false => Desired::Running { machine: self.spec.clone(), fleet },
+            false => Desired::Running { machine: self.spec.clone(), fleet, terms: Terms::default() },
         };
         let observed = Observed {
             snapshot: &snapshot,

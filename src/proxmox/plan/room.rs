@@ -1,0 +1,154 @@
+//! What a node has for a machine, and how it suits.
+
+use super::{Context, Fleet, FleetNode, MachineSpec, Policy, Reason, sites::Template};
+use crate::proxmox::inventory::{NodeState, StorageState};
+
+/// Shares are told in thousandths.
+const THOUSAND: u64 = 1000;
+
+/// What a node has for a machine.
+pub(super) struct Room<'a> {
+    /// The template that it is cloned from.
+    pub template: Template<'a>,
+    state: &'a NodeState,
+    /// Memory beyond the reserve, in bytes.
+    memory: u64,
+    /// The storage that its disk goes to.
+    pub storage: &'a StorageState,
+    /// Bytes that can be written there.
+    available: u64,
+}
+
+impl Context<'_> {
+    /// What the node has for this machine, or what it lacks.
+    pub(super) fn room<'b>(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        state: &'b NodeState,
+        template: Template<'b>,
+    ) -> Result<Room<'b>, Reason> {
+        if spec.cloud_init.is_some() && !template.has_cloudinit {
+            return Err(Reason::new(
+                "NoCloudInitDrive",
+                format!("template {} has no cloud-init drive, which spec.cloudInit needs", template.vmid),
+            ));
+        }
+        let Some(of_template) = template.storage else {
+            return Err(Reason::new("NoTemplate", format!("template {} has no boot disk", template.vmid)));
+        };
+        if template.disk_bytes > spec.disk_bytes {
+            return Err(Reason::new(
+                "DiskTooSmall",
+                format!(
+                    "the disk of template {} has {}, more than spec.disk.size",
+                    template.vmid,
+                    gib(template.disk_bytes)
+                ),
+            ));
+        }
+        if u64::from(spec.cores) > u64::from(state.cpus) {
+            return Err(Reason::new("NotEnoughCpus", format!("has {} CPUs, {} are asked for", state.cpus, spec.cores)));
+        }
+        let memory = self.free_memory(&node.name, state).saturating_sub(fleet.reserve_memory);
+        let needed = spec.memory_mib.saturating_mul(1 << 20);
+        if needed > memory {
+            return Err(Reason::new(
+                "NotEnoughMemory",
+                format!("{} of memory free, {} asked for", gib(memory), gib(needed)),
+            ));
+        }
+        let name = spec.storage.as_deref().unwrap_or(of_template);
+        let Some(storage) = state.storages.iter().find(|candidate| candidate.name == name && candidate.active) else {
+            return Err(Reason::new("StorageOffline", format!("storage {name} is not available")));
+        };
+        if template.node != node.name && !storage.shared {
+            let message = format!("the template is on {}, and storage {name} is not shared with it", template.node);
+            return Err(Reason::new("StorageNotShared", message));
+        }
+        match self.lack_of_storage(spec, fleet, node, storage, storage.avail) {
+            Some(reason) => Err(reason),
+            None => Ok(Room { template, state, memory, storage, available: storage.avail }),
+        }
+    }
+
+    /// Whether the disk does not fit beside those that are being made.
+    pub(super) fn lack_of_storage(
+        &self,
+        spec: &MachineSpec,
+        fleet: &Fleet,
+        node: &FleetNode,
+        storage: &StorageState,
+        available: u64,
+    ) -> Option<Reason> {
+        let in_flight = self.disks_in_flight(&node.name, storage);
+        let room = available.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
+        (spec.disk_bytes > room).then(|| {
+            Reason::new(
+                "NotEnoughStorage",
+                format!("{} free on {}, {} asked for", gib(room), storage.name, gib(spec.disk_bytes)),
+            )
+        })
+    }
+
+    /// What is being written to a storage and does not show there in full yet: of a shared one, from whichever node.
+    fn disks_in_flight(&self, node: &str, storage: &StorageState) -> u64 {
+        let claims = self.observed.others.machines.iter().filter(|claim| {
+            let same = claim.storage.as_ref().is_none_or(|name| *name == storage.name);
+            let here = claim.place.node == node;
+            same && (here || (storage.shared && self.is_same_site(&claim.place.node, node)))
+        });
+        claims.map(|claim| claim.disk).fold(0, u64::saturating_add)
+    }
+
+    /// How a node that has room suits the machine: the less the better.
+    pub(super) fn preference(&self, spec: &MachineSpec, node: &FleetNode, room: &Room<'_>) -> u64 {
+        match spec.placement.policy {
+            Policy::Ordered => 0,
+            Policy::MostFree => THOUSAND.saturating_sub(self.scarcest(spec, node, room)),
+            Policy::Spread => {
+                let others = self.observed.others.machines.iter();
+                let of_group = others.filter(|claim| claim.group.is_some() && claim.group == spec.placement.group);
+                of_group.filter(|claim| claim.place.node == node.name).count() as u64
+            }
+        }
+    }
+
+    /// What would be left of what the node has least of, in thousandths of the whole.
+    fn scarcest(&self, spec: &MachineSpec, node: &FleetNode, room: &Room<'_>) -> u64 {
+        let Room { template: _, state, memory, storage, available } = room;
+        let share = |left: u64, whole: u64| left.saturating_mul(THOUSAND).checked_div(whole).unwrap_or(0);
+        let memory = share(memory.saturating_sub(spec.memory_mib.saturating_mul(1 << 20)), state.max_memory);
+        let in_flight = self.disks_in_flight(&node.name, storage).saturating_add(spec.disk_bytes);
+        let disk = share(available.saturating_sub(in_flight), storage.total);
+        // What was placed here and does not run yet does not show in the load.
+        let placed = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
+        let cores = placed.map(|claim| u64::from(claim.cores)).sum::<u64>().saturating_add(u64::from(spec.cores));
+        let load = u64::from(state.cpu_load).saturating_add(share(cores, u64::from(state.cpus)));
+        memory.min(disk).min(THOUSAND.saturating_sub(load))
+    }
+
+    /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
+    /// machines may take counts, and so does what is being made and does not show yet.
+    fn free_memory(&self, node: &str, state: &NodeState) -> u64 {
+        let claims: Vec<_> = self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
+        let mut promised: u64 = 0;
+        for (vmid, entry) in self.machines_on(node) {
+            let claimed = claims.iter().find(|claim| claim.place.vmid == vmid).map_or(0, |claim| claim.memory);
+            promised = promised.saturating_add(entry.max_memory.max(claimed));
+        }
+        for claim in claims {
+            if self.machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
+                promised = promised.saturating_add(claim.memory);
+            }
+        }
+        state.max_memory.saturating_sub(state.used_memory.max(promised))
+    }
+}
+
+/// Bytes for people.
+fn gib(bytes: u64) -> String {
+    let mib = bytes >> 20;
+    if mib.is_multiple_of(1024) { format!("{} GiB", mib >> 10) } else { format!("{mib} MiB") }
+}
