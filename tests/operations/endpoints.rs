@@ -93,11 +93,11 @@ const RIGHTS: &[(&str, &[&str])] = &[
     ("events", &["create", "patch"]),
     ("leases", &["create", "get", "update", "watch"]),
     ("namespaces", &["get"]),
-    ("proxmoxclusters", &["get", "list", "watch"]),
+    ("proxmoxclusters", &["get", "list", "patch", "watch"]),
     ("proxmoxclusters/status", &["update"]),
     ("proxmoxvms", &["list", "patch", "watch"]),
     ("proxmoxvms/status", &["update"]),
-    ("secrets", &["get"]),
+    ("secrets", &["get", "patch"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
