@@ -44,6 +44,10 @@ fn main() -> ExitCode {
     trials.both("two_controllers_work_at_once", trouble::two_controllers_work_at_once);
     trials.kubernetes("the_leader_is_killed_while_it_clones", trouble::the_leader_is_killed_while_it_clones);
     trials.kubernetes("rights_are_taken_away_and_given_back", trouble::rights_are_taken_away_and_given_back);
+    trials.kubernetes(
+        "a_secret_that_may_not_be_read_is_told_in_the_condition",
+        trouble::a_secret_that_may_not_be_read_is_told_in_the_condition,
+    );
     trials.kubernetes("a_token_expires_and_is_renewed", trouble::a_token_expires_and_is_renewed);
     audit::begin();
     let conclusion = libtest_mimic::run(&arguments, trials.list);

@@ -117,6 +117,21 @@ pub async fn rights_are_taken_away_and_given_back() {
     bench.remove(&all).await;
 }
 
+/// Tenants' Secrets may be read in some namespaces only: the condition says so, where the tenant looks.
+pub async fn a_secret_that_may_not_be_read_is_told_in_the_condition() {
+    let bench = Bench::start(Which::Kubernetes).await;
+    let binding = bench.kubectl().works(&["get", "clusterrolebinding", "cloudfaster-secrets", "-o", "yaml"]).await;
+    bench.kubectl().works(&["delete", "clusterrolebinding", "cloudfaster-secrets"]).await;
+    bench.machines(&["web"]).await;
+    bench.wait(&["web"], "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=DependencyForbidden").await;
+    let message = "jsonpath={.status.message}";
+    let message = bench.kubectl().works(&["get", "pvm", "web", "-n", "shop", "-o", message]).await;
+    assert!(message.contains("spec.cloudInit.sshKeySecretRefs[0]") && message.contains("cannot get"), "{message}");
+    bench.kubectl().works_with(&["apply", "-f", "-"], &strip(&binding)).await;
+    bench.ready(&["web"]).await;
+    bench.remove(&["web"]).await;
+}
+
 /// Without what an apply must not send.
 fn strip(list: &str) -> String {
     let forbidden = ["resourceVersion:", "uid:", "creationTimestamp:"];

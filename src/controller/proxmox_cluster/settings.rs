@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api::proxmox_cluster::{ProxmoxClusterSpec, Tls},
+    api::proxmox_cluster::{self, ProxmoxClusterSpec, Tls},
     controller::fleet::Connection,
     proxmox::{
         client::{Client, Credentials, Endpoint, Observer, SecretString, Settings, Timeouts, Trust},
@@ -39,7 +39,12 @@ fn invalid(field: &str, error: impl std::fmt::Display) -> Problem {
 
 /// Tells whether the settings are those that an inventory runs with. No secret can be read from it.
 pub fn fingerprint(spec: &ProxmoxClusterSpec, secret: &Secret) -> String {
-    let connection = (&spec.endpoints, &spec.tls, &spec.nodes);
+    // Cordons and templates are no business of an inventory, which would begin anew.
+    let nodes = spec.nodes.iter().map(|node| {
+        let proxmox_cluster::Node { name, proxmox_name, endpoint, tls, cordoned: _, templates: _ } = node;
+        (name, proxmox_name, endpoint, tls)
+    });
+    let connection = (&spec.endpoints, &spec.tls, nodes.collect::<Vec<_>>());
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&connection).unwrap_or_default());
     hash.update(serde_json::to_vec(&secret.data).unwrap_or_default());
@@ -142,5 +147,36 @@ fn credentials(secret: &Secret) -> Result<Credentials, Problem> {
                 secret.name_any()
             ),
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_inventory_begins_anew_for_another_connection_only() {
+        let with = |change: serde_json::Value| {
+            let mut spec = json!({
+                "endpoints": ["https://10.0.0.1:8006"],
+                "credentials": {"secretRef": {"name": "proxmox"}},
+                "nodes": [{"name": "sv1"}],
+            });
+            json_patch::merge(&mut spec, &change);
+            fingerprint(&serde_json::from_value(spec).unwrap(), &Secret::default())
+        };
+        let before = with(json!({}));
+        for (change, same) in [
+            (json!({"nodes": [{"name": "sv1", "cordoned": true}]}), true),
+            (json!({"nodes": [{"name": "sv1", "templates": [{"os": "DEBIAN12", "vmid": 9000}]}]}), true),
+            (json!({"reserve": {"memory": "1Gi"}}), true),
+            (json!({"nodes": [{"name": "sv1", "proxmoxName": "pve"}]}), false),
+            (json!({"nodes": [{"name": "sv1"}, {"name": "sv2"}]}), false),
+            (json!({"endpoints": ["https://10.0.0.2:8006"]}), false),
+        ] {
+            assert_eq!(with(change.clone()) == before, same, "{change}");
+        }
     }
 }

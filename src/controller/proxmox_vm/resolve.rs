@@ -306,9 +306,16 @@ async fn read_cloud_init(client: Client, namespace: &str, cloud_init: &CloudInit
 /// A text of a Secret, and which version of the Secret it is.
 async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<(String, String), Stop> {
     let SecretKeyRef { name, key } = reference;
-    let secret = api.get_opt(name).await?.ok_or_else(|| {
-        wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created"))
-    })?;
+    let secret = match api.get_opt(name).await {
+        // An administrator may have narrowed the operator's rights to some namespaces.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            let message = format!("{field}: {}; waiting until that is granted", status.message);
+            return Err(wait("DependencyForbidden", message));
+        }
+        read => read?.ok_or_else(|| {
+            wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created"))
+        })?,
+    };
     let version = format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     let value = secret.data.unwrap_or_default().remove(key).ok_or_else(|| {
         wait("DependencyNotFound", format!("{field}: Secret {name} has no key {key}; waiting until it has"))
