@@ -154,6 +154,10 @@ impl Reconciler for MachineReconciler {
         for cluster in self.shared.ledger.forget(name) {
             // It may be about to go, and waits for its last machine.
             self.shared.clusters.wake(ObjectRef::new(&cluster));
+            // Others may have been refused a place for what it held: a number, an address, memory.
+            for homeless in self.shared.ledger.objects(&cluster, |place| place.is_none()) {
+                self.shared.machines.wake(homeless);
+            }
         }
     }
 
