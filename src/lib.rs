@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod controller;
+pub mod docker;
 pub mod proxmox;
 pub mod simulator;
 pub mod standalone;

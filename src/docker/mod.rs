@@ -1,0 +1,3 @@
+//! Knows Docker, not Kubernetes.
+
+pub mod compose;
