@@ -210,6 +210,7 @@ async fn tell(client: &Client) -> Result<(), Failure> {
                 AttemptOutcome::Succeeded => "ok",
                 AttemptOutcome::Failed => "failed",
                 AttemptOutcome::Skipped => "skipped",
+                AttemptOutcome::Lost => "lost",
             };
             println!("    {:4} {outcome:8} {}", attempt.node, attempt.message.as_deref().unwrap_or(&attempt.reason));
         }

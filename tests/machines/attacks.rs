@@ -113,6 +113,23 @@ async fn a_namespace_gets_no_more_machines_than_it_may_have_however_many_ask_at_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_one_that_is_let_go_is_free_at_once() {
+    let lab = lab().await;
+    lab.patch_cluster(json!({"spec": {"tenants": [{
+        "namespaceSelector": {"matchLabels": {"cloudfaster.app/tenant": "true"}}, "limits": {"machines": 1},
+    }]}}))
+    .await;
+    lab.machine("first", json!({"deletionPolicy": "Orphan"})).await;
+    lab.until_ready(&["first"]).await;
+    lab.machine("second", json!({})).await;
+    lab.until("it is refused", |lab| told(lab, "second").0 == "TooManyMachines").await;
+    // Nothing changes in Proxmox by this, and one that is refused rests for minutes.
+    lab.delete("first").await;
+    lab.until_ready(&["second"]).await;
+    assert_eq!(lab.made().len(), 2, "{}", lab.describe());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_is_tightened_later_spares_the_machine_and_refuses_changes() {
     let lab = lab().await;
     lab.machine("one", json!({"cores": 4})).await;

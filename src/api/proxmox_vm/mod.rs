@@ -3,6 +3,7 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
+mod life;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
@@ -16,6 +17,7 @@ use super::{
     size::Size,
 };
 
+pub use life::*;
 pub use status::*;
 
 /// A virtual machine that is cloned from a template, configured, started, and kept until it is deleted.
@@ -136,6 +138,16 @@ pub struct ProxmoxVMSpec {
     /// waits until this is false. Left as it is in Proxmox without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<bool>,
+    /// What becomes of the machine when this object is deleted: `Delete` removes it with its disks, `Retain` takes the
+    /// operator's mark out of its notes and leaves it, `Orphan` leaves it as it is without asking Proxmox. A change
+    /// takes effect also while the deletion waits.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// What happens when the machine was Ready once and is on no node any more: `Stall` waits until it is restored from a
+    /// backup under its VMID, `Recreate` makes a new one, without the data of the old one, as soon as it is sure that
+    /// the old one is nowhere.
+    #[serde(default)]
+    pub when_missing: WhenMissing,
 }
 
 /// What happens when a change takes effect only at the next boot.

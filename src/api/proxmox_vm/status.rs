@@ -284,6 +284,8 @@ pub enum AttemptOutcome {
     Failed,
     /// The node could not take it; nothing was done there.
     Skipped,
+    /// The machine ran there once, and is on no node any more.
+    Lost,
 }
 
 /// Something in Proxmox that could not be removed yet.

@@ -89,6 +89,8 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             description,
             on_boot: _,
             protection: _,
+            deletion_policy: _,
+            when_missing: _,
         } = &vm.spec;
         let proxmox_vm::Disk { size, storage } = disk;
         Self {

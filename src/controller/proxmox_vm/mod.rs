@@ -6,6 +6,7 @@ mod observe;
 mod report;
 mod resolve;
 mod spec;
+mod tell;
 mod write;
 
 pub use convert::to_second;
@@ -31,8 +32,7 @@ use crate::{
     proxmox::{
         outcome,
         plan::{
-            self, Action, Claim, Cloning, Desired, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step,
-            TaskAction,
+            self, Action, Claim, Cloning, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step, TaskAction,
         },
         wire::Vmid,
     },
@@ -137,6 +137,7 @@ impl Reconciler for MachineReconciler {
         self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm)));
         let done = match resolve::resolve(&self.shared, vm).await? {
             Resolved::Nothing => Ok(Next::Event),
+            Resolved::Orphaned => self.orphan(vm).await,
             Resolved::Waiting(reason) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
             Resolved::Stalled(reason) => self.held_up(vm, Step::Stall(reason), STALLED).await,
             Resolved::World(world) => self.advance(vm.clone(), *world).await,
@@ -250,7 +251,7 @@ impl MachineReconciler {
             }
             Step::Rest { .. } => Some(self.rest(walk, &step).await?),
             Step::Release => {
-                self.release(&walk.vm).await?;
+                self.release(walk).await?;
                 Some(Next::Event)
             }
         })
@@ -366,7 +367,7 @@ impl MachineReconciler {
                     fleet.doubt_rights();
                     self.shared.clusters.wake(ObjectRef::new(&fleet.name));
                 }
-                let gone = matches!(walk.world.desired, Desired::Gone { .. });
+                let gone = walk.world.desired.is_end();
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
                 let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner);

@@ -11,7 +11,7 @@ use crate::{
         common::SecretKeyRef,
         power::{PowerState, RESTARTED_AT, Shutdown},
         proxmox_cluster::ProxmoxClusterSpec,
-        proxmox_vm::{self, CloneKind, CloudInit, ProxmoxVMSpec, RebootPolicy},
+        proxmox_vm::{self, CloneKind, CloudInit, DeletionPolicy, ProxmoxVMSpec, RebootPolicy, WhenMissing},
     },
     controller::{
         Shared, finalizer,
@@ -52,6 +52,8 @@ pub enum Resolved {
     Stalled(Reason),
     /// It is being deleted and nothing was ever made.
     Nothing,
+    /// It is being deleted, and what was made is left as it is.
+    Orphaned,
 }
 
 /// Ends resolving early.
@@ -98,10 +100,16 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     if deleting && !held {
         return Err(Stop::Resolved(Resolved::Nothing));
     }
+    let end = match vm.spec.deletion_policy {
+        _ if !deleting => None,
+        DeletionPolicy::Delete => Some(Desired::Gone { protection: vm.spec.protection }),
+        DeletionPolicy::Retain => Some(Desired::LetGo),
+        DeletionPolicy::Orphan => return Err(Stop::Resolved(Resolved::Orphaned)),
+    };
     let recorded = recorded(vm, held)?;
     let cluster = cluster(shared, vm, deleting).await?;
-    let desired = if deleting {
-        Desired::Gone { protection: vm.spec.protection }
+    let desired = if let Some(end) = end {
+        end
     } else if cluster.metadata.deletion_timestamp.is_some() && !held {
         let name = cluster.name_any();
         return Err(wait(
@@ -150,7 +158,8 @@ async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<Prox
     let found = Api::<ProxmoxCluster>::all(shared.client.clone()).get_opt(name).await?;
     found.ok_or_else(|| {
         let what = if deleting {
-            "; it is needed to remove the machine, so apply it again"
+            "; it is needed to remove the machine, so apply it again, or set spec.deletionPolicy to Orphan to leave the \
+             machine as it is"
         } else {
             "; waiting until it is created"
         };
@@ -214,6 +223,8 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         description,
         on_boot,
         protection,
+        deletion_policy: _,
+        when_missing,
     } = &vm.spec;
     let cloud_init = match cloud_init {
         Some(cloud_init) => {
@@ -239,6 +250,7 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         protection: *protection,
         description: spec::description(description.as_ref())?,
         tags: spec::tags(tags),
+        recreate: *when_missing == WhenMissing::Recreate,
     })
 }
 

@@ -5,29 +5,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
-    runtime::{
-        events::{Event, EventType},
-        reflector::ObjectRef,
-    },
+    runtime::{events::Event, reflector::ObjectRef},
 };
 
 use super::{
     Error, MachineReconciler, Walk, convert,
     report::{self, Report},
-    resolve,
+    resolve::{self, World},
+    tell,
 };
 use crate::{
-    api::{
-        ProxmoxVM,
-        conditions::READY,
-        proxmox_vm::{Phase, ProxmoxVMStatus},
-    },
+    api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     controller::{
         describe, finalizer,
         run::{Kind, Next},
         status,
     },
-    proxmox::plan::{Recorded, Step},
+    proxmox::plan::{Desired, Intent, Recorded, Step},
 };
 
 impl MachineReconciler {
@@ -84,24 +78,16 @@ impl MachineReconciler {
         Ok(written)
     }
 
-    /// An event for each change of state that a person would want to know of.
+    /// Events for what has changed.
     async fn tell(&self, before: &ProxmoxVM, after: &ProxmoxVM) {
         let (Some(old), Some(new)) = (&before.status, &after.status) else { return };
-        if old.phase == new.phase {
-            return;
+        for event in tell::events(old, new) {
+            self.publish(after, &event).await;
         }
-        let Some(phase) = new.phase else { return };
-        let ready = new.conditions.iter().find(|condition| condition.type_ == READY);
-        // What stands still because it is to, or because we asked it to, is no trouble.
-        let meant = old.phase == Some(Phase::Stopping) || ready.is_some_and(|ready| ready.status == "True");
-        let event = Event {
-            type_: if phase.is_trouble() && !meant { EventType::Warning } else { EventType::Normal },
-            reason: ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone()),
-            note: new.message.clone(),
-            action: format!("{phase:?}"),
-            secondary: None,
-        };
-        if let Err(error) = self.shared.recorder.publish(&event, &after.object_ref(&())).await {
+    }
+
+    async fn publish(&self, vm: &ProxmoxVM, event: &Event) {
+        if let Err(error) = self.shared.recorder.publish(event, &vm.object_ref(&())).await {
             tracing::debug!(error = describe(&error), "an event was not recorded");
         }
     }
@@ -114,9 +100,20 @@ impl MachineReconciler {
         Ok(())
     }
 
-    /// Nothing is left: the finalizer goes.
-    pub(super) async fn release(&self, vm: &ProxmoxVM) -> Result<(), Error> {
-        Ok(finalizer::release(&self.api(vm), vm).await?)
+    /// Nothing is left to do: the finalizer goes. A machine that stays is told of.
+    pub(super) async fn release(&self, walk: &Walk) -> Result<(), Error> {
+        let World { desired, recorded, .. } = &walk.world;
+        if let (Desired::LetGo, Some(Intent { place, .. })) = (desired, &recorded.intent) {
+            self.publish(&walk.vm, &tell::retained(&place.node, i64::from(place.vmid))).await;
+        }
+        Ok(finalizer::release(&self.api(&walk.vm), &walk.vm).await?)
+    }
+
+    /// The finalizer goes, and whatever there is in Proxmox stays.
+    pub(super) async fn orphan(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
+        self.publish(vm, &tell::orphaned(&vm.status.clone().unwrap_or_default())).await;
+        finalizer::release(&self.api(vm), vm).await?;
+        Ok(Next::Event)
     }
 
     fn api(&self, vm: &ProxmoxVM) -> Api<ProxmoxVM> {

@@ -35,6 +35,7 @@ pub(super) fn differences(spec: &MachineSpec, stage: Stage, config: &VmConfig) -
         protection,
         description: _,
         tags: _,
+        recreate: _,
     } = spec;
     let mut changes = Changes::default();
     changes.set("cores", config.cores() != *cores, cores);

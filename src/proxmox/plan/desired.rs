@@ -57,6 +57,8 @@ pub struct MachineSpec {
     pub description: Option<String>,
     /// Tags beside ours.
     pub tags: Vec<String>,
+    /// It is made anew when it ran once and is nowhere any more.
+    pub recreate: bool,
 }
 
 /// A network card. What is not given stays as it is.
@@ -324,4 +326,16 @@ pub enum Desired {
         /// Whether the spec protects it, which holds also against the deletion of its object.
         protection: Option<bool>,
     },
+    /// Its machine stays as it is, without our marks. Nothing else of it is to be left.
+    LetGo,
+}
+
+impl Desired {
+    /// Whether the object is to end.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Running { .. } => false,
+            Self::Gone { .. } | Self::LetGo => true,
+        }
+    }
 }

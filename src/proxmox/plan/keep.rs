@@ -3,7 +3,7 @@
 use super::{
     Attempt, AttemptOutcome, Context, Intent, Machine, MachineSpec, Place, Planned, Power, Reason, Removal, Seen,
     Stage, Step, config, notes,
-    whose::{Whose, whose},
+    whose::{Whose, claimants, whose},
 };
 
 impl Context<'_> {
@@ -18,7 +18,7 @@ impl Context<'_> {
                 "NodeUnreachable",
                 format!("{} cannot be asked about VM {}: {why}", place.node, place.vmid),
             ))),
-            Seen::Absent => self.missing(intent),
+            Seen::Absent => self.missing(spec, intent),
             Seen::Present(machine) => match whose(self.owner, place, &machine.config) {
                 Whose::Foreign => Ok(Step::Stall(self.not_ours(place))),
                 Whose::Undecided => Ok(Step::Wait(Reason::new(
@@ -83,7 +83,7 @@ impl Context<'_> {
     }
 
     /// The node says that it has no such machine: it moved, or nobody has it.
-    fn missing(&self, intent: &Intent) -> Planned {
+    fn missing(&self, spec: &MachineSpec, intent: &Intent) -> Planned {
         let place = &intent.place;
         for other in self.siblings(&place.node) {
             let other = Place { node: other, vmid: place.vmid };
@@ -108,11 +108,12 @@ impl Context<'_> {
             return Ok(stall);
         }
         Ok(match intent.stage {
+            Stage::Established if spec.recreate => self.make_anew(intent)?,
             Stage::Established => Step::Stall(Reason::new(
                 "Missing",
                 format!(
-                    "VM {} is on no node any more; it is not made anew by itself. Restore it from a backup under this VMID, \
-                     or delete this object",
+                    "VM {} is on no node any more; it is not made anew by itself. Restore it from a backup under this VMID; or \
+                     delete this object; or set spec.whenMissing to Recreate for a new one without its data",
                     place.vmid
                 ),
             )),
@@ -121,6 +122,45 @@ impl Context<'_> {
                 self.record(|recorded| recorded.give_up(reason))
             }
         })
+    }
+
+    /// Gives up a machine that ran once: never before it is sure that it is nowhere. The list of a cluster knows at once
+    /// what there is, and what it shows may have been on its way from one node to the other while they were asked.
+    fn make_anew(&self, intent: &Intent) -> Planned {
+        let Place { node, vmid } = &intent.place;
+        let wait = |word: &str, message: String| Ok(Step::Wait(Reason::new(word, message)));
+        let silent = self.unsearched();
+        if !silent.is_empty() {
+            let silent = silent.join(", ");
+            let message = format!(
+                "VM {vmid} is missing and is made anew when it is known to be nowhere; these nodes cannot be searched \
+                 yet: {silent}"
+            );
+            return wait("SearchIncomplete", message);
+        }
+        let mut listed = self.listed_claims(None);
+        listed.extend(self.second_marks());
+        listed.sort();
+        listed.dedup();
+        let mut there = Vec::new();
+        for place in &listed {
+            if !matches!(self.sight(place)?, Seen::Absent) {
+                there.push(place.clone());
+            }
+        }
+        match (there.as_slice(), listed.is_empty()) {
+            ([], true) => {}
+            ([], false) => {
+                return wait(
+                    "Busy",
+                    format!("VM {vmid} is missing; waiting until the list of the machines shows it no more"),
+                );
+            }
+            ([place], _) => return self.take_over(place),
+            (places, _) => return Ok(Step::Stall(claimants(places))),
+        }
+        let message = format!("VM {vmid} on {node} is gone with its data; a new one is made");
+        Ok(self.record(|recorded| recorded.end_intent(AttemptOutcome::Lost, Reason::new("Missing", message), self.now)))
     }
 
     /// Both marks are gone, so it is not ours to touch.

@@ -11,6 +11,7 @@ mod config;
 mod create;
 mod desired;
 mod keep;
+mod let_go;
 mod notes;
 mod observed;
 mod place;
@@ -49,11 +50,13 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     let protection = match desired {
         Desired::Running { machine, .. } => machine.protection,
         Desired::Gone { protection } => *protection,
+        Desired::LetGo => None,
     };
     let context = Context { owner, protection, recorded, observed, now };
     let step = match desired {
         _ if recorded.lost => context.recover_from_marks(),
         Desired::Gone { .. } => context.remove_everything(),
+        Desired::LetGo => context.let_go(),
         Desired::Running { machine, fleet, terms } => match &recorded.intent {
             None => context.new_on_terms(terms).unwrap_or_else(|| context.choose_place(machine, fleet)),
             Some(intent) => match intent.stage {
@@ -65,7 +68,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     };
     let step = match desired {
         Desired::Running { terms, .. } => context.on_terms(terms, flatten(step)),
-        Desired::Gone { .. } => flatten(step),
+        Desired::Gone { .. } | Desired::LetGo => flatten(step),
     };
     match step {
         Step::Act(action) if context.lacks_quorum(action.node()) && !matches!(action, Action::StopTask(_)) => {
@@ -79,7 +82,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
         }
         // Nothing else to do now: the time to look whether something that was left behind can go.
         Step::Wait(_) | Step::Rest { .. } | Step::Stall(_)
-            if recorded.task.is_none() && !recorded.lost && !matches!(desired, Desired::Gone { .. }) =>
+            if recorded.task.is_none() && !recorded.lost && !desired.is_end() =>
         {
             flatten(context.tidy().map(|tidied| tidied.unwrap_or(step)))
         }

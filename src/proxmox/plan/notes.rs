@@ -31,6 +31,12 @@ fn tidy(text: &str) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
+/// The user's part of the notes, if there is something of ours beside it.
+pub(super) fn unmarked(config: &VmConfig) -> Option<String> {
+    let notes = config.description();
+    (identity::contains_mark(notes) || restart::contains(notes)).then(|| text(config))
+}
+
 /// The user's part of the notes.
 fn text(config: &VmConfig) -> String {
     identity::strip(&restart::strip(config.description()))

@@ -172,6 +172,18 @@ pub enum AttemptOutcome {
     Failed,
     /// The node could not take it.
     Skipped,
+    /// It ran once, and is nowhere any more.
+    Lost,
+}
+
+impl AttemptOutcome {
+    /// Whether what was made by the attempt never ran.
+    pub(super) fn never_ran(self) -> bool {
+        match self {
+            Self::Failed | Self::Skipped => true,
+            Self::Succeeded | Self::Lost => false,
+        }
+    }
 }
 
 /// What could not be removed yet.

@@ -59,7 +59,7 @@ impl Context<'_> {
         self.remove_leftovers(Removal::FailedAttempt)
     }
 
-    fn add_late(&self, recorded: &mut Recorded, late: Vec<Place>) {
+    pub(super) fn add_late(&self, recorded: &mut Recorded, late: Vec<Place>) {
         recorded.leftovers.extend(late.into_iter().map(|place| Leftover {
             reason: format!("VM {} on {} was made by an earlier attempt", place.vmid, place.node),
             place,
@@ -246,7 +246,7 @@ impl Context<'_> {
     }
 
     /// Before a machine is believed to be gone, its siblings are asked: somebody may have moved it.
-    fn moved(&self, place: &Place, intent: Option<&Intent>) -> Planned<Option<Remains>> {
+    pub(super) fn moved(&self, place: &Place, intent: Option<&Intent>) -> Planned<Option<Remains>> {
         if let Some(intent) = intent
             && let Some(source) = self.at_its_template(intent)?
         {

@@ -92,7 +92,7 @@ pub enum Action {
         place: Place,
         /// All tags.
         tags: String,
-        /// Our own is among them: best effort.
+        /// It is our own that is added or taken away: best effort.
         ours: bool,
         /// Those that the spec names.
         named: Vec<String>,

@@ -1,5 +1,7 @@
 //! Whose a machine is, told by its marks.
 
+use std::collections::BTreeMap;
+
 use super::{AttemptOutcome, Context, Intent, Owner, Place, Planned, Reason, Recorded, Removal, Seen, Stage, Step};
 use crate::proxmox::{identity::Mark, wire::VmConfig};
 
@@ -42,7 +44,7 @@ impl Context<'_> {
         Ok(claims)
     }
 
-    fn listed_claims(&self, recorded: Option<&Place>) -> Vec<Place> {
+    pub(super) fn listed_claims(&self, recorded: Option<&Place>) -> Vec<Place> {
         self.snapshot()
             .claims(&self.owner.uid)
             .into_iter()
@@ -88,10 +90,9 @@ impl Context<'_> {
         let mut late = Vec::new();
         for place in self.other_claims(here)? {
             let attempts = || self.recorded.attempts.iter().filter(|attempt| attempt.vmid == Some(place.vmid));
-            // On whichever node of the cluster it is now.
-            let failed_here = attempts().any(|attempt| {
-                attempt.outcome != AttemptOutcome::Succeeded && self.is_same_site(&attempt.node, &place.node)
-            });
+            // On whichever node of the cluster it is now. One that ran under this VMID since is not to be taken for it.
+            let last_here = attempts().rfind(|attempt| self.is_same_site(&attempt.node, &place.node));
+            let failed_here = last_here.is_some_and(|attempt| attempt.outcome.never_ran());
             // A backup that somebody restored on another host keeps the VMID; it is not ours for that.
             let copied =
                 attempts().next().is_some() && attempts().all(|attempt| !self.is_same_site(&attempt.node, &place.node));
@@ -113,9 +114,7 @@ impl Context<'_> {
             }
         }
         // One that has only just begun bears no mark yet, and is told by its place.
-        for attempt in self.recorded.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Succeeded) {
-            let Some(vmid) = attempt.vmid else { continue };
-            let place = Place { node: attempt.node.clone(), vmid };
+        for place in self.failed_places() {
             let known = here == Some(&place) || self.recorded.leftovers.iter().any(|left| left.place == place);
             if known || late.contains(&place) || !self.lists(&place) {
                 continue;
@@ -127,6 +126,17 @@ impl Context<'_> {
             }
         }
         Ok(late)
+    }
+
+    /// Where attempts failed, and nothing ran since.
+    fn failed_places(&self) -> Vec<Place> {
+        let mut last: BTreeMap<Place, AttemptOutcome> = BTreeMap::new();
+        for attempt in &self.recorded.attempts {
+            if let Some(vmid) = attempt.vmid {
+                last.insert(Place { node: attempt.node.clone(), vmid }, attempt.outcome);
+            }
+        }
+        last.into_iter().filter(|(_, outcome)| outcome.never_ran()).map(|(place, _)| place).collect()
     }
 
     /// Records a machine that was found by its marks. The second mark comes before the first boot: with it the machine

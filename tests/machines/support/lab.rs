@@ -17,12 +17,15 @@ use cloudfaster::{
 };
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::{
-    api::core::v1::{Namespace, Secret},
+    api::{
+        core::v1::{Namespace, Secret},
+        events::v1::Event,
+    },
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -230,6 +233,19 @@ impl Lab {
         self.simulator.vm(u32::try_from(vmid).ok()?)
     }
 
+    /// The events that concern a machine.
+    pub async fn events(&self, name: &str) -> Vec<Told> {
+        let api = Api::<Event>::namespaced(self.client.clone(), "shop");
+        let events = api.list(&ListParams::default()).await.unwrap();
+        let of = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name);
+        let told = |event: Event| Told {
+            warning: event.type_.as_deref() == Some("Warning"),
+            reason: event.reason.unwrap_or_default(),
+            note: event.note.unwrap_or_default(),
+        };
+        events.into_iter().filter(of).map(told).collect()
+    }
+
     /// How many tasks of a kind there were.
     pub fn tasks_of(&self, kind: &str) -> usize {
         self.simulator.tasks().iter().filter(|task| task.kind == kind).count()
@@ -365,6 +381,14 @@ impl Lab {
         }
         text
     }
+}
+
+/// An event.
+#[derive(Debug)]
+pub struct Told {
+    pub warning: bool,
+    pub reason: String,
+    pub note: String,
 }
 
 /// The Secret with the token.

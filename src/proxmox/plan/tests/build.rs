@@ -299,6 +299,11 @@ impl Scene {
         self.with(|scene| scene.desired = Desired::Gone { protection: None })
     }
 
+    /// Deleted, and its machine is to stay.
+    pub fn let_go(self) -> Self {
+        self.with(|scene| scene.desired = Desired::LetGo)
+    }
+
     /// A task that is awaited.
     pub fn task(self, node: &str, action: TaskAction, kind: &str, id: Vmid, sight: TaskSight) -> Self {
         self.with(|scene| {

@@ -45,6 +45,10 @@ enum Event {
     Unlock,
     LoseStatus,
     Delete,
+    /// What becomes of the machine when its object is deleted.
+    Retain(bool),
+    /// What happens when it is missing.
+    Recreate(bool),
     Grow,
     /// The spec asks for another power state.
     Ask(Power),
@@ -255,6 +259,15 @@ impl Stage {
                     object.exists = false;
                 }
             }
+            Event::Retain(retain) if object.exists => {
+                object.retain = retain;
+                object.version += 1;
+            }
+            Event::Retain(_) => {}
+            Event::Recreate(recreate) => {
+                object.spec.recreate = recreate;
+                object.version += 1;
+            }
             Event::Grow => {
                 object.spec.disk_bytes += GIB;
                 object.version += 1;
@@ -302,7 +315,8 @@ impl Stage {
             }
             let last = self.walkers[0].last.clone();
             let waits_for = |word: &str| matches!(&last, Some(Step::Wait(why) | Step::Stall(why)) if why.word == word);
-            if self.removed_by_hand && (waits_for("Missing") || waits_for("NotOurs")) {
+            let missing = waits_for("Missing") && !self.object.spec.recreate;
+            if self.removed_by_hand && (missing || waits_for("NotOurs")) {
                 return;
             }
             rested = if matches!(last, Some(Step::Rest { .. })) { rested + 1 } else { 0 };
@@ -368,8 +382,10 @@ impl Stage {
     }
 
     fn check_gone(&self) {
-        let left: Vec<_> = self.world.mine().collect();
-        assert!(left.is_empty(), "{left:?}");
+        if !self.object.retain {
+            let left: Vec<_> = self.world.mine().collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
     }
 
     fn check_rest(&self) {
@@ -426,6 +442,8 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::Unlock),
         2 => Just(Event::LoseStatus),
         1 => Just(Event::Delete),
+        1 => any::<bool>().prop_map(Event::Retain),
+        1 => any::<bool>().prop_map(Event::Recreate),
         1 => Just(Event::Grow),
         1 => Just(Event::Pause),
         2 => prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Paused)].prop_map(Event::Ask),

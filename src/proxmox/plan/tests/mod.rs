@@ -5,6 +5,7 @@ mod change;
 mod create;
 mod explore;
 mod keep;
+mod let_go;
 mod place;
 mod power;
 mod prefer;

@@ -17,6 +17,8 @@ pub struct Object {
     pub spec: MachineSpec,
     pub exists: bool,
     pub deleting: bool,
+    /// Its machine stays when it is deleted.
+    pub retain: bool,
     pub held: bool,
     /// None, if the status is not there.
     pub recorded: Option<Recorded>,
@@ -35,6 +37,7 @@ impl Object {
             spec: spec(),
             exists: true,
             deleting: false,
+            retain: false,
             held: false,
             recorded: None,
             version: 0,
@@ -63,6 +66,7 @@ impl Object {
 #[derive(Clone, Debug)]
 pub struct Walk {
     pub deleting: bool,
+    retain: bool,
     spec: MachineSpec,
     pub recorded: Recorded,
     version: u32,
@@ -135,6 +139,7 @@ impl Walk {
         let lost = object.held && object.recorded.is_none();
         Some(Self {
             deleting: object.deleting,
+            retain: object.retain,
             spec: object.spec.clone(),
             recorded: Recorded { lost, ..object.recorded.clone().unwrap_or_default() },
             version: object.version,
@@ -151,6 +156,7 @@ impl Walk {
         let mut fleet = fleet(&["a", "b", "c"]);
         fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
         let desired = match self.deleting {
+            true if self.retain => Desired::LetGo,
             true => Desired::Gone { protection: self.spec.protection },
             false => Desired::Running { machine: self.spec.clone(), fleet, terms: Terms::default() },
         };
@@ -193,7 +199,7 @@ impl Walk {
             Step::Act(action) => {
                 let strict = self.version == object.version;
                 if strict
-                    && !self.deleting
+                    && (!self.deleting || self.retain)
                     && let Action::Destroy(place) = &action
                 {
                     let doomed =
@@ -224,9 +230,18 @@ impl Walk {
                 if self.version == object.version {
                     object.exists = false;
                     let left: Vec<_> = world.mine().collect();
-                    assert!(left.is_empty(), "released with {left:?}");
+                    assert!(left.len() <= usize::from(self.retain), "released with {left:?}");
+                    for (_, guest) in &left {
+                        let whole = guest.lock().is_none() && !guest.config().is_temporary_clone();
+                        assert!(whole && !guest.config().description().contains("cloudfaster.app"), "{guest:?}");
+                        assert!(!guest.config().tags().contains(&TAG.to_owned()), "{guest:?}");
+                    }
+                    let places: Vec<_> = left.iter().map(|((_, vmid), guest)| (guest.node, *vmid)).collect();
                     let left: Vec<_> = world.volumes.iter().filter(|(.., mine)| *mine).collect();
-                    assert!(left.is_empty(), "released with {left:?}");
+                    assert!(
+                        left.iter().all(|(node, vmid, _)| places.contains(&(*node, *vmid))),
+                        "released with {left:?}"
+                    );
                 }
                 false
             }

@@ -332,6 +332,7 @@ impl World {
                 }
                 for key in delete {
                     guest.config.remove(key);
+                    guest.pending.remove(key);
                 }
                 Ok(None)
             }
