@@ -4,6 +4,7 @@
 
 pub mod common;
 pub mod conditions;
+pub mod disks;
 pub mod network;
 pub mod power;
 pub mod proxmox_cluster;

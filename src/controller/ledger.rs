@@ -211,8 +211,7 @@ mod tests {
             machine: Some(Claim {
                 place: Place { node: "sv1".into(), vmid },
                 memory: 1,
-                disk: 1,
-                storage: None,
+                disks: Vec::new(),
                 cores: 1,
                 group: Some("web".into()),
                 addresses: Addresses::default(),

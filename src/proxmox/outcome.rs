@@ -48,6 +48,7 @@ enum Doing {
     Clone,
     Configure,
     Resize,
+    Disk,
     Start,
     Stop,
     Shutdown,
@@ -63,6 +64,7 @@ impl From<TaskAction> for Doing {
         match action {
             TaskAction::Clone => Self::Clone,
             TaskAction::Resize => Self::Resize,
+            TaskAction::Disk => Self::Disk,
             TaskAction::Start => Self::Start,
             TaskAction::Stop => Self::Stop,
             TaskAction::Shutdown => Self::Shutdown,
@@ -80,6 +82,7 @@ impl From<&Action> for Doing {
             Action::Clone { .. } => Self::Clone,
             Action::Configure { .. } | Action::Tag { .. } => Self::Configure,
             Action::Resize { .. } => Self::Resize,
+            Action::Disk { .. } => Self::Disk,
             Action::Start(_) => Self::Start,
             Action::Stop(_) => Self::Stop,
             Action::Shutdown { .. } => Self::Shutdown,
@@ -144,6 +147,9 @@ fn of_text(doing: Doing, text: &str) -> Outcome {
         _ if phrases::is_missing_config(text) => Outcome::LookAgain(reason("NotFound")),
         Doing::Configure => Outcome::Stalled(reason("Refused")),
         Doing::Resize => Outcome::NextNode(reason("ResizeFailed")),
+        // It waits for the next boot now, which the config shows.
+        Doing::Disk if phrases::is_not_hot(text) => Outcome::LookAgain(reason("WaitsForBoot")),
+        Doing::Disk => Outcome::NextNode(reason("DiskFailed")),
         Doing::Start if text.contains("already running") => Outcome::LookAgain(reason("AlreadyRunning")),
         Doing::Start => Outcome::NextNode(reason("StartFailed")),
         Doing::Stop => Outcome::RetryHere(reason("StopFailed")),

@@ -162,11 +162,19 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
             {"name": "net0", "bridge": "vmbr0", "vlan": 7, "firewall": true, "model": "e1000"},
             {"name": "net1", "bridge": "vmbr0", "mac": "bc:24:11:00:00:09"},
         ],
+        "disks": [{"name": "data", "size": "1536Mi", "discard": true, "ssd": true, "backup": false}],
     });
     // It shows no pending values as if they were in force, as the real one does: what changes is told of one that stands still.
     lab.change("one", json!({"powerState": "Stopped"})).await;
     lab.change("one", spec).await;
+    let disk = text(&config(&recorder, vmid), "scsi1");
+    for option in ["local-lvm:", "serial=data", "discard=on", "ssd=1", "backup=0"] {
+        assert!(disk.contains(option), "{option} is not in {disk}");
+    }
     lab.change("one", json!({"nics": [{"name": "net0", "bridge": "vmbr0", "vlan": 0}]})).await;
+    lab.change("one", json!({"protection": false, "disks": null})).await;
+    assert!(config(&recorder, vmid)["scsi1"].is_null(), "{}", describe(&lab, &recorder));
+    lab.change("one", json!({"protection": true})).await;
     for state in ["Paused", "Stopped", "Running"] {
         let shutdown = json!({"timeoutSeconds": 60, "forceAfterTimeout": true});
         lab.change("one", json!({"powerState": state, "shutdown": shutdown})).await;

@@ -9,6 +9,7 @@ mod cluster_status;
 mod conditions;
 mod crashes;
 mod deletion;
+mod disks;
 mod examples;
 mod failover;
 mod fakepve;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NameRef, SecretKeyRef},
+    disks::ExtraDisk,
     network::{Address, Nic},
     power::{PowerState, Shutdown},
     size::Size,
@@ -55,6 +56,8 @@ pub use status::*;
 #[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef").message("clusterRef cannot be changed: a machine stays in its cluster; make a new machine").field_path(".clusterRef"))]
 #[x_kube(validation = Rule::new("self.clone == oldSelf.clone").message("clone cannot be changed: a machine stays as it was cloned; make a new machine").field_path(".clone"))]
 #[x_kube(validation = Rule::new("self.clone != 'Linked' || !has(self.disk.storage)").message("a linked clone stays on the storage of its template: leave disk.storage out").field_path(".disk.storage"))]
+#[x_kube(validation = Rule::new("!has(self.disks) || !has(oldSelf.disks) || self.disks.all(new, oldSelf.disks.all(old, old.name != new.name || !new.size.endsWith('i') || quantity(new.size).compareTo(quantity(old.size)) >= 0))").message("a disk never shrinks: give each of disks at least its present size").field_path(".disks"))]
+#[x_kube(validation = Rule::new("!has(self.disks) || !has(oldSelf.disks) || self.disks.all(new, oldSelf.disks.all(old, old.name != new.name || has(new.storage) == has(old.storage) && (!has(new.storage) || new.storage == old.storage)))").message("the storage of a disk cannot be changed: it stays where it was made; give a new disk another name").field_path(".disks"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProxmoxVMSpec {
     /// The ProxmoxCluster that the machine is made on. Cannot be changed.
@@ -79,6 +82,15 @@ pub struct ProxmoxVMSpec {
     /// The disk that the machine boots from.
     #[serde(default = "default_disk")]
     pub disk: Disk,
+    /// Further disks. Each is made before the first boot, or added to the machine as it runs, where it boots from a `scsi` or
+    /// `virtio` disk; otherwise at its next boot. One that is gone
+    /// from Proxmox is missed as a machine is (`whenMissing`). Disks that are not named are left as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 30),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub disks: Vec<ExtraDisk>,
     /// Whether all data of the template is copied, or only what differs from it stored. Cannot be changed.
     #[serde(default)]
     pub clone: CloneKind,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ProxmoxVM;
 use crate::api::{
     conditions::Conditioned,
+    disks::DiskStatus,
     power::{PowerState, Started},
 };
 
@@ -101,6 +102,10 @@ pub struct ProxmoxVMStatus {
     /// What of the spec was applied, where Proxmox itself does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Applied>,
+    /// The disks that the spec names beside `disk`, and those that it named before and whose data is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub disks: Vec<DiskStatus>,
     /// Addresses that the guest agent reports, loopback and link-local ones left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_addresses: Vec<String>,
@@ -237,8 +242,10 @@ pub struct Task {
 pub enum TaskAction {
     /// Clones the template.
     Clone,
-    /// Grows the disk.
+    /// Grows a disk.
     Resize,
+    /// Attaches a disk, detaches it, or removes what was detached.
+    Disk,
     /// Starts the machine.
     Start,
     /// Stops the machine hard.

@@ -170,7 +170,7 @@ fn check_limits(limits: &Limits, request: &Request<'_>, refused: &mut Vec<String
     if let Some(most) = most_disks
         && count > *most
     {
-        refused.push(format!("spec.extraDisks: {count} disks in all are asked for, and at most {most} are allowed"));
+        refused.push(format!("spec.disks: {count} disks in all are asked for, and at most {most} are allowed"));
     }
 }
 

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use crate::api::{
-    ProxmoxVM, network,
+    ProxmoxVM,
+    disks::ExtraDisk,
+    network,
     proxmox_vm::{self, ProxmoxVMSpec},
     size::Size,
 };
@@ -76,6 +78,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             cores,
             memory,
             disk,
+            disks,
             clone: _,
             placement: _,
             cloud_init,
@@ -93,6 +96,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             when_missing: _,
         } = &vm.spec;
         let proxmox_vm::Disk { size, storage } = disk;
+        let boot = Disk { field: "spec.disk".to_owned(), size: *size, storage: storage.as_deref() };
         Self {
             template: template.as_ref().and_then(|proxmox_vm::TemplateRef { vmid, name, node: _ }| {
                 vmid.map(Template::Vmid).or(name.as_deref().map(Template::Name))
@@ -100,7 +104,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             adopts: None,
             cores: cores.saturating_mul(sockets.unwrap_or(1)),
             memory: *memory,
-            disks: vec![Disk { field: "spec.disk".to_owned(), size: *size, storage: storage.as_deref() }],
+            disks: std::iter::once(boot).chain(disks.iter().map(extra_disk)).collect(),
             nics: nics.iter().enumerate().map(|(index, nic)| card(index, nic)).collect(),
             addresses: cloud_init
                 .iter()
@@ -112,6 +116,10 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             texts: description.iter().map(|text| ("spec.description", text.as_str())).collect(),
         }
     }
+}
+
+fn extra_disk(disk: &ExtraDisk) -> Disk<'_> {
+    Disk { field: format!("spec.disks[{}]", disk.name), size: disk.size, storage: disk.storage.as_deref() }
 }
 
 fn card(index: usize, nic: &network::Nic) -> Nic<'_> {

@@ -81,7 +81,7 @@ fn what_is_opened_may_be_asked_for() {
         adopts: Some(700),
         cores: 8,
         memory: size("16Gi"),
-        disks: vec![disk("spec.disk", "100Gi", Some("fast")), disk("spec.extraDisks[0]", "1Gi", Some("shop-a"))],
+        disks: vec![disk("spec.disk", "100Gi", Some("fast")), disk("spec.disks[data]", "1Gi", Some("shop-a"))],
         nics: [nic("vmbr1", Some(150), Some("BC:24:11:00:00:01")), nic("shopnet", None, None)].concat(),
         addresses: [address("10.20.3.4"), address("fd00:20::5")].concat(),
         pool: Some("shop"),
@@ -168,15 +168,12 @@ fn what_was_opened_is_opened_no_further() {
         (Request { cores: 9, ..modest() }, "spec.cores: 9 in all are asked for, and at most 8 are allowed"),
         (Request { memory: size("17Gi"), ..modest() }, "spec.memory: 17Gi is asked for, and at most 16Gi is allowed"),
         (
-            Request {
-                disks: vec![disk("spec.disk", "1Gi", None), disk("spec.extraDisks[0]", "1Ti", None)],
-                ..modest()
-            },
-            "spec.extraDisks[0].size: 1Ti is asked for, and at most 100Gi is allowed",
+            Request { disks: vec![disk("spec.disk", "1Gi", None), disk("spec.disks[data]", "1Ti", None)], ..modest() },
+            "spec.disks[data].size: 1Ti is asked for, and at most 100Gi is allowed",
         ),
         (
             Request { disks: vec![disk("spec.disk", "1Gi", None); 3], ..modest() },
-            "spec.extraDisks: 3 disks in all are asked for, and at most 2 are allowed",
+            "spec.disks: 3 disks in all are asked for, and at most 2 are allowed",
         ),
     ];
     for (request, expected) in cases {

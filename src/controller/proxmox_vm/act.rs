@@ -6,7 +6,7 @@ use crate::{
     controller::fleet::{Fleet, Route},
     proxmox::{
         client::{CloneRequest, ConfigChange, Destroy, Error, Shutdown},
-        plan::{Action, NewPassword, Password, Place, ShutdownSpec, Task, TaskAction},
+        plan::{Action, DiskChange, NewPassword, Password, Place, ShutdownSpec, Task, TaskAction},
         wire::Upid,
     },
 };
@@ -59,6 +59,12 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
             let Route { client, name } = route(place)?;
             started(place, TaskAction::Resize, client.resize(name, place.vmid, disk, *bytes).await?)
         }
+        Action::Disk { place, name: _, change, digest } => {
+            let Route { client, name } = route(place)?;
+            // What cannot be done while it runs waits for its next boot; to revert it would leave a volume behind.
+            let upid = client.begin_config(name, place.vmid, &disk_change(change, digest.clone())).await?;
+            started(place, TaskAction::Disk, upid)
+        }
         Action::Start(place) => {
             let Route { client, name } = route(place)?;
             started(place, TaskAction::Start, client.start(name, place.vmid).await?)
@@ -96,6 +102,14 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
             Some(task.clone())
         }
     })
+}
+
+fn disk_change(change: &DiskChange, digest: Option<String>) -> ConfigChange {
+    let (set, delete) = match change {
+        DiskChange::Attach { key, value } => (vec![(key.clone(), value.clone())], Vec::new()),
+        DiskChange::Detach { key } | DiskChange::Remove { key } => (Vec::new(), vec![key.clone()]),
+    };
+    ConfigChange { set, delete, digest, ..ConfigChange::default() }
 }
 
 /// The password as it is sent: a crypt hash, if it is to be one, which Proxmox passes on as it is.

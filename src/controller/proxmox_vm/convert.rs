@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{
+        disks::{DiskStatus, RemovalPolicy},
         power::{PowerState, Started},
         proxmox_vm as api,
     },
@@ -41,6 +42,7 @@ pub fn recorded(status: &api::ProxmoxVMStatus) -> Result<plan::Recorded, Invalid
             process: u32::try_from(*process).unwrap_or_default(),
         }),
         applied: applied(status.applied.as_ref()),
+        disks: status.disks.iter().map(disk).collect(),
     })
 }
 
@@ -57,6 +59,7 @@ pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
         restarted,
         reboot,
         applied,
+        disks,
     } = recorded;
     status.node = intent.as_ref().map(|intent| intent.place.node.clone());
     status.vmid = intent.as_ref().map(|intent| i64::from(intent.place.vmid));
@@ -72,6 +75,18 @@ pub fn write(recorded: &plan::Recorded, status: &mut api::ProxmoxVMStatus) {
         process: i64::from(*process),
     });
     status.applied = write_applied(applied);
+    status.disks = disks.iter().map(write_disk).collect();
+}
+
+fn disk(disk: &DiskStatus) -> plan::KnownDisk {
+    let DiskStatus { name, key, volume, removal_policy } = disk.clone();
+    plan::KnownDisk { name, key, volume, delete: removal_policy == RemovalPolicy::Delete }
+}
+
+fn write_disk(disk: &plan::KnownDisk) -> DiskStatus {
+    let plan::KnownDisk { name, key, volume, delete } = disk.clone();
+    let removal_policy = if delete { RemovalPolicy::Delete } else { RemovalPolicy::Retain };
+    DiskStatus { name, key, volume, removal_policy }
 }
 
 fn applied(applied: Option<&api::Applied>) -> plan::Applied {
@@ -174,6 +189,7 @@ fn task(task: &api::Task) -> Result<plan::Task, InvalidStatus> {
         action: match action {
             api::TaskAction::Clone => plan::TaskAction::Clone,
             api::TaskAction::Resize => plan::TaskAction::Resize,
+            api::TaskAction::Disk => plan::TaskAction::Disk,
             api::TaskAction::Start => plan::TaskAction::Start,
             api::TaskAction::Stop => plan::TaskAction::Stop,
             api::TaskAction::Shutdown => plan::TaskAction::Shutdown,
@@ -193,6 +209,7 @@ fn write_task(task: &plan::Task) -> api::Task {
         action: match action {
             plan::TaskAction::Clone => api::TaskAction::Clone,
             plan::TaskAction::Resize => api::TaskAction::Resize,
+            plan::TaskAction::Disk => api::TaskAction::Disk,
             plan::TaskAction::Start => api::TaskAction::Start,
             plan::TaskAction::Stop => api::TaskAction::Stop,
             plan::TaskAction::Shutdown => api::TaskAction::Shutdown,

@@ -28,11 +28,12 @@ use super::{
     run::{Kind, Next, Reconciler},
 };
 use crate::{
-    api::ProxmoxVM,
+    api::{ProxmoxVM, proxmox_vm::ProxmoxVMSpec},
     proxmox::{
         outcome,
         plan::{
-            self, Action, Claim, Cloning, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step, TaskAction,
+            self, Action, Claim, ClaimedDisk, Cloning, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step,
+            TaskAction,
         },
         wire::Vmid,
     },
@@ -106,8 +107,7 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         Claim {
             place: intent.place.clone(),
             memory: vm.spec.memory.bytes().unsigned_abs(),
-            disk: if in_flight { vm.spec.disk.size.bytes().unsigned_abs() } else { 0 },
-            storage: intent.storage.clone(),
+            disks: if in_flight { claimed_disks(vm, intent) } else { Vec::new() },
             cores: if unbooted { u32::try_from(vm.spec.cores).unwrap_or_default() } else { 0 },
             group: vm.spec.placement.as_ref().and_then(|placement| placement.group.clone()),
             addresses: policy::addresses(&policy::Request::from(vm)),
@@ -125,6 +125,15 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         clone: cloning.map(CloneState::Begun),
         others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
     }
+}
+
+/// The room that the disks of a machine take which is being made.
+fn claimed_disks(vm: &ProxmoxVM, intent: &Intent) -> Vec<ClaimedDisk> {
+    let ProxmoxVMSpec { disk, disks, .. } = &vm.spec;
+    let storage = |named: &Option<String>| named.clone().or_else(|| intent.storage.clone());
+    let extra = disks.iter().map(|extra| (storage(&extra.storage), extra.size));
+    let all = std::iter::once((intent.storage.clone(), disk.size)).chain(extra);
+    all.map(|(storage, size)| ClaimedDisk { storage, bytes: size.bytes().unsigned_abs() }).collect()
 }
 
 impl Reconciler for MachineReconciler {

@@ -9,7 +9,7 @@ use crate::{
         power::PowerState,
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
     },
-    proxmox::plan::{Action, Intent, Pending, Power, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{Action, DiskChange, Intent, Pending, Power, Reason, Recorded, Stage, Step, TaskAction},
 };
 
 /// Whether changes wait for a reboot.
@@ -133,7 +133,8 @@ fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
         Stage::Abandoning => 0,
         Stage::Creating => match (step, recorded.task.as_ref().map(|task| task.action)) {
             (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => CONFIGURING,
-            (Step::Act(Action::Resize { .. }), _) | (_, Some(TaskAction::Resize)) => 80,
+            (Step::Act(Action::Resize { .. } | Action::Disk { .. }), _)
+            | (_, Some(TaskAction::Resize | TaskAction::Disk)) => 80,
             (_, Some(TaskAction::Clone)) => {
                 let tens = i64::from(cloned.unwrap_or(0)) / 20;
                 tens.saturating_mul(10).saturating_add(10)
@@ -153,6 +154,10 @@ fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on:
             };
             let place = recorded.intent.as_ref().map(|intent| &intent.place);
             let mut message = place.map_or(what.to_owned(), |at| format!("{what} on {} as VM {}", at.node, at.vmid));
+            let detached = recorded.disks.iter().filter(|disk| disk.key.is_none());
+            for (name, volume) in detached.filter_map(|disk| Some((&disk.name, disk.volume.as_ref()?))) {
+                message += &format!("; disk {name} is detached and kept as {volume}");
+            }
             if !pending.is_empty() {
                 message += &format!("; {} will change at the next reboot", keys(pending));
             }
@@ -201,6 +206,14 @@ fn doing(action: &Action) -> Reason {
         }
         Action::Resize { place, disk, .. } => {
             Reason::new("Resizing", format!("growing {disk} of VM {} on {}", place.vmid, place.node))
+        }
+        Action::Disk { place, name, change, .. } => {
+            let (word, what) = match change {
+                DiskChange::Attach { .. } => ("AttachingDisk", "attaching"),
+                DiskChange::Detach { .. } => ("DetachingDisk", "detaching"),
+                DiskChange::Remove { .. } => ("RemovingDisk", "removing"),
+            };
+            Reason::new(word, format!("{what} disk {name} of VM {} on {}", place.vmid, place.node))
         }
         Action::Start(place) => Reason::new("Starting", format!("starting VM {} on {}", place.vmid, place.node)),
         Action::Stop(place) => Reason::new("Stopping", format!("stopping VM {} on {}", place.vmid, place.node)),

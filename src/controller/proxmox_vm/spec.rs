@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     api::{
+        disks::{ExtraDisk, RemovalPolicy},
         network::{Address, Nic, NicModel},
         proxmox_vm::RebootPolicy,
     },
@@ -42,6 +43,24 @@ pub fn nics(nics: &[Nic]) -> Result<BTreeMap<String, plan::Nic>, Invalid> {
         cards.insert(name.clone(), card);
     }
     Ok(cards)
+}
+
+/// Disks by their name.
+pub fn disks(disks: &[ExtraDisk]) -> BTreeMap<String, plan::ExtraDisk> {
+    let disks = disks.iter().map(|disk| {
+        let ExtraDisk { name, size, storage, discard, ssd, io_thread, backup, removal_policy } = disk;
+        let wanted = plan::ExtraDisk {
+            bytes: size.bytes().unsigned_abs(),
+            storage: storage.clone(),
+            discard: *discard,
+            ssd: *ssd,
+            io_thread: *io_thread,
+            backup: *backup,
+            delete: *removal_policy == RemovalPolicy::Delete,
+        };
+        (name.clone(), wanted)
+    });
+    disks.collect()
 }
 
 fn model_name(model: NicModel) -> &'static str {

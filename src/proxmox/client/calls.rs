@@ -134,6 +134,12 @@ impl Client {
         self.done(Method::PUT, &path, change.params()).await
     }
 
+    /// Begins a change of the configuration that may take long, as the making of a disk. **Not atomic** when refused.
+    pub async fn begin_config(&self, node: &str, vmid: Vmid, change: &ConfigChange) -> Result<Upid> {
+        let path = vm_path(node, vmid, "/config");
+        self.write(Method::POST, &path, change.params()).await
+    }
+
     /// Grows a disk to `bytes`, an absolute size. Shrinking fails in the task.
     pub async fn resize(&self, node: &str, vmid: Vmid, disk: &str, bytes: u64) -> Result<Upid> {
         let params = Params::new().set("disk", disk).set("size", bytes);

@@ -52,6 +52,11 @@ pub fn is_other_power(text: &str) -> bool {
     text.contains(" not running") || text.contains("VM is paused")
 }
 
+/// A device could not be plugged or unplugged while the guest runs: `hotplug problem - …`.
+pub fn is_not_hot(text: &str) -> bool {
+    text.contains("hotplug problem")
+}
+
 /// Somebody else changed the configuration first.
 pub fn is_digest_mismatch(text: &str) -> bool {
     text.contains("checksum mismatch (file change by other user?)")

@@ -15,6 +15,7 @@ pub fn succeeded(recorded: &Recorded, action: &Action) -> Recorded {
         Action::Clone { .. }
         | Action::Configure { .. }
         | Action::Resize { .. }
+        | Action::Disk { .. }
         | Action::Start(_)
         | Action::Stop(_)
         | Action::Shutdown { .. }
@@ -32,6 +33,7 @@ impl Context<'_> {
         self.remember_nics(spec, machine)
             .or_else(|| self.reconfigure(spec, intent, machine))
             .or_else(|| self.grow(spec, intent, machine))
+            .or_else(|| self.disks(spec, intent, machine))
             .or_else(|| self.tag(spec, intent, machine))
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{CloudInit, Intent, Machine, MachineSpec, NewPassword, Nic, Owner, Pending, Place, Power, Recorded, Stage};
+use super::{
+    CloudInit, Intent, Machine, MachineSpec, NewPassword, Nic, Owner, Pending, Place, Power, Recorded, Stage, disks,
+};
 use crate::proxmox::{client::encode_ssh_keys, wire::VmConfig};
 
 /// The tag that shows people which machines are ours.
@@ -24,6 +26,7 @@ pub(super) fn differences(spec: &MachineSpec, stage: Stage, config: &VmConfig) -
         memory_mib,
         disk_bytes: _,
         storage: _,
+        disks: _,
         linked: _,
         placement: _,
         cloud_init,
@@ -271,7 +274,8 @@ pub(super) fn pending(spec: &MachineSpec, recorded: &Recorded, machine: &Machine
     };
     let set = differences(spec, Stage::Established, &machine.current).into_iter().map(|(key, _)| key);
     let gone = unwanted(spec, recorded, &machine.current).into_iter();
-    let mut pending: Vec<_> = set.chain(gone).map(|key| entry(&key, machine.current.get(&key))).collect();
+    let disks = disks::pending(spec, recorded, machine).into_iter();
+    let mut pending: Vec<_> = set.chain(gone).chain(disks).map(|key| entry(&key, machine.current.get(&key))).collect();
     for (key, current) in &machine.unprepared {
         if names(spec, key) && pending.iter().all(|other| other.key != *key) {
             pending.push(entry(key, current.as_deref()));

@@ -35,6 +35,8 @@ pub struct MachineSpec {
     pub disk_bytes: u64,
     /// The storage that the boot disk is to be made on, if not that of the template.
     pub storage: Option<String>,
+    /// The disks beside it, by their names.
+    pub disks: BTreeMap<String, ExtraDisk>,
     /// Only what differs from the template is stored.
     pub linked: bool,
     /// Where it is made.
@@ -59,6 +61,37 @@ pub struct MachineSpec {
     pub tags: Vec<String>,
     /// It is made anew when it ran once and is nowhere any more.
     pub recreate: bool,
+}
+
+/// A disk beside the one that the machine boots from. What is not given stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraDisk {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The storage that it is made on, if not that of the boot disk.
+    pub storage: Option<String>,
+    /// What the guest deletes becomes free on the storage.
+    pub discard: Option<bool>,
+    /// The guest is told that it is a solid-state disk.
+    pub ssd: Option<bool>,
+    /// A thread of its own serves it.
+    pub io_thread: Option<bool>,
+    /// Backups have it in them.
+    pub backup: Option<bool>,
+    /// Its volume is removed when the spec names it no more.
+    pub delete: bool,
+}
+
+impl MachineSpec {
+    /// Bytes that the machine's disks need on each storage, its boot disk being on this one.
+    pub fn demands<'a>(&'a self, boot_storage: &'a str) -> BTreeMap<&'a str, u64> {
+        let mut demands = BTreeMap::from([(boot_storage, self.disk_bytes)]);
+        for disk in self.disks.values() {
+            let bytes = demands.entry(disk.storage.as_deref().unwrap_or(boot_storage)).or_default();
+            *bytes = bytes.saturating_add(disk.bytes);
+        }
+        demands
+    }
 }
 
 /// A network card. What is not given stays as it is.

@@ -10,6 +10,7 @@ mod change;
 mod config;
 mod create;
 mod desired;
+mod disks;
 mod keep;
 mod let_go;
 mod notes;
@@ -52,7 +53,11 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
         Desired::Gone { protection } => *protection,
         Desired::LetGo => None,
     };
-    let context = Context { owner, protection, recorded, observed, now };
+    let reserve_storage = match desired {
+        Desired::Running { fleet, .. } => fleet.reserve_storage,
+        Desired::Gone { .. } | Desired::LetGo => 0,
+    };
+    let context = Context { owner, protection, reserve_storage, recorded, observed, now };
     let step = match desired {
         _ if recorded.lost => context.recover_from_marks(),
         Desired::Gone { .. } => context.remove_everything(),
@@ -121,6 +126,8 @@ struct Context<'a> {
     owner: &'a Owner,
     /// What the spec says of the machine's protection.
     protection: Option<bool>,
+    /// Room that is kept free on each storage, in bytes.
+    reserve_storage: u64,
     recorded: &'a Recorded,
     observed: &'a Observed<'a>,
     now: Timestamp,

@@ -128,16 +128,23 @@ pub struct Claim {
     pub place: Place,
     /// Memory in bytes.
     pub memory: u64,
-    /// Disk in bytes, while it is not allocated in full.
-    pub disk: u64,
-    /// The storage that the disk is made on.
-    pub storage: Option<String>,
+    /// Disks, while they are not allocated in full.
+    pub disks: Vec<ClaimedDisk>,
     /// CPU cores, while the node's load does not show them.
     pub cores: u32,
     /// What the machines that are spread have in common, if it is of the same namespace.
     pub group: Option<String>,
     /// What it was given that nobody else may have.
     pub addresses: Addresses,
+}
+
+/// Room that an object holds on a storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedDisk {
+    /// The storage; any, if it is not known.
+    pub storage: Option<String>,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// A clone that was begun, or is about to be.

@@ -219,9 +219,11 @@ impl Context<'_> {
                 Volumes::Unknown(why) => return Ok(Err(Reason::new("StorageUnknown", why.clone()))),
             };
             // The node itself knows better than the list how much can be written.
-            if let Some(available) = stored.available.get(&room.storage.name)
-                && let Some(reason) = self.lack_of_storage(spec, fleet, node, room.storage, *available)
-            {
+            let lack = room.demands.iter().find_map(|demand| {
+                let available = stored.available.get(&demand.storage.name)?;
+                self.lack_of_storage(&node.name, *demand, *available)
+            });
+            if let Some(reason) = lack {
                 return Ok(Err(reason));
             }
             if stored.volumes.is_empty() {

@@ -28,6 +28,7 @@ impl Recorded {
             TaskAction::Shutdown | TaskAction::Stop => self.started = None,
             TaskAction::Clone
             | TaskAction::Resize
+            | TaskAction::Disk
             | TaskAction::Suspend
             | TaskAction::Resume
             | TaskAction::Destroy

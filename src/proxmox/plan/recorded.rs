@@ -31,6 +31,21 @@ pub struct Recorded {
     pub reboot: Option<Reboot>,
     /// What of the spec was applied, where the machine itself does not tell.
     pub applied: Applied,
+    /// The disks beside the boot disk that the spec names, or named before and that are still there.
+    pub disks: Vec<KnownDisk>,
+}
+
+/// A disk that the spec names, or named before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownDisk {
+    /// Its name in the spec.
+    pub name: String,
+    /// Its key in Proxmox; none, while it is not attached.
+    pub key: Option<String>,
+    /// Proxmox' id of its volume, once that is known.
+    pub volume: Option<String>,
+    /// Its volume is removed when the spec names it no more.
+    pub delete: bool,
 }
 
 /// A restart for the sake of changes that take effect at no other time.
@@ -130,8 +145,10 @@ pub struct Task {
 pub enum TaskAction {
     /// Clones.
     Clone,
-    /// Grows the disk.
+    /// Grows a disk.
     Resize,
+    /// Attaches a disk, detaches it, or removes what was detached.
+    Disk,
     /// Starts.
     Start,
     /// Stops hard.
@@ -237,6 +254,7 @@ impl Recorded {
         self.started = None;
         self.reboot = None;
         self.applied = Applied::default();
+        self.disks.clear();
         if let Some(intent) = self.intent.take() {
             let Place { node, vmid } = intent.place;
             self.push_attempt(Attempt { node, vmid: Some(vmid), outcome, reason, time: now });

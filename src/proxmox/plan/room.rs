@@ -13,10 +13,19 @@ pub(super) struct Room<'a> {
     state: &'a NodeState,
     /// Memory beyond the reserve, in bytes.
     memory: u64,
-    /// The storage that its disk goes to.
+    /// The storage that its boot disk goes to.
     pub storage: &'a StorageState,
-    /// Bytes that can be written there.
-    available: u64,
+    /// The storages that its disks go to.
+    pub demands: Vec<Demand<'a>>,
+}
+
+/// What the disks of a machine need on a storage.
+#[derive(Clone, Copy)]
+pub(super) struct Demand<'a> {
+    /// The storage.
+    pub storage: &'a StorageState,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 impl Context<'_> {
@@ -60,46 +69,42 @@ impl Context<'_> {
             ));
         }
         let name = spec.storage.as_deref().unwrap_or(of_template);
-        let Some(storage) = state.storages.iter().find(|candidate| candidate.name == name && candidate.active) else {
-            return Err(Reason::new("StorageOffline", format!("storage {name} is not available")));
-        };
+        let storage = usable_storage(state, name)?;
         if template.node != node.name && !storage.shared {
             let message = format!("the template is on {}, and storage {name} is not shared with it", template.node);
             return Err(Reason::new("StorageNotShared", message));
         }
-        match self.lack_of_storage(spec, fleet, node, storage, storage.avail) {
-            Some(reason) => Err(reason),
-            None => Ok(Room { template, state, memory, storage, available: storage.avail }),
+        let mut demands = Vec::new();
+        for (name, bytes) in spec.demands(name) {
+            let demand = Demand { storage: usable_storage(state, name)?, bytes };
+            if let Some(reason) = self.lack_of_storage(&node.name, demand, demand.storage.avail) {
+                return Err(reason);
+            }
+            demands.push(demand);
         }
+        Ok(Room { template, state, memory, storage, demands })
     }
 
-    /// Whether the disk does not fit beside those that are being made.
-    pub(super) fn lack_of_storage(
-        &self,
-        spec: &MachineSpec,
-        fleet: &Fleet,
-        node: &FleetNode,
-        storage: &StorageState,
-        available: u64,
-    ) -> Option<Reason> {
-        let in_flight = self.disks_in_flight(&node.name, storage);
-        let room = available.saturating_sub(in_flight).saturating_sub(fleet.reserve_storage);
-        (spec.disk_bytes > room).then(|| {
-            Reason::new(
-                "NotEnoughStorage",
-                format!("{} free on {}, {} asked for", gib(room), storage.name, gib(spec.disk_bytes)),
-            )
+    /// Whether what is needed does not fit beside what is being made.
+    pub(super) fn lack_of_storage(&self, node: &str, demand: Demand<'_>, available: u64) -> Option<Reason> {
+        let Demand { storage, bytes } = demand;
+        let in_flight = self.disks_in_flight(node, storage);
+        let room = available.saturating_sub(in_flight).saturating_sub(self.reserve_storage);
+        (bytes > room).then(|| {
+            let message = format!("{} free on {}, {} asked for", gib(room), storage.name, gib(bytes));
+            Reason::new("NotEnoughStorage", message)
         })
     }
 
     /// What is being written to a storage and does not show there in full yet: of a shared one, from whichever node.
     fn disks_in_flight(&self, node: &str, storage: &StorageState) -> u64 {
         let claims = self.observed.others.machines.iter().filter(|claim| {
-            let same = claim.storage.as_ref().is_none_or(|name| *name == storage.name);
             let here = claim.place.node == node;
-            same && (here || (storage.shared && self.is_same_site(&claim.place.node, node)))
+            here || (storage.shared && self.is_same_site(&claim.place.node, node))
         });
-        claims.map(|claim| claim.disk).fold(0, u64::saturating_add)
+        let disks = claims.flat_map(|claim| &claim.disks);
+        let same = disks.filter(|disk| disk.storage.as_ref().is_none_or(|name| *name == storage.name));
+        same.map(|disk| disk.bytes).fold(0, u64::saturating_add)
     }
 
     /// How a node that has room suits the machine: the less the better.
@@ -117,11 +122,14 @@ impl Context<'_> {
 
     /// What would be left of what the node has least of, in thousandths of the whole.
     fn scarcest(&self, spec: &MachineSpec, node: &FleetNode, room: &Room<'_>) -> u64 {
-        let Room { template: _, state, memory, storage, available } = room;
+        let Room { template: _, state, memory, storage: _, demands } = room;
         let share = |left: u64, whole: u64| left.saturating_mul(THOUSAND).checked_div(whole).unwrap_or(0);
         let memory = share(memory.saturating_sub(spec.memory_mib.saturating_mul(1 << 20)), state.max_memory);
-        let in_flight = self.disks_in_flight(&node.name, storage).saturating_add(spec.disk_bytes);
-        let disk = share(available.saturating_sub(in_flight), storage.total);
+        let left = |Demand { storage, bytes }: &Demand<'_>| {
+            let taken = self.disks_in_flight(&node.name, storage).saturating_add(*bytes);
+            share(storage.avail.saturating_sub(taken), storage.total)
+        };
+        let disk = demands.iter().map(left).min().unwrap_or(THOUSAND);
         // What was placed here and does not run yet does not show in the load.
         let placed = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
         let cores = placed.map(|claim| u64::from(claim.cores)).sum::<u64>().saturating_add(u64::from(spec.cores));
@@ -145,6 +153,12 @@ impl Context<'_> {
         }
         state.max_memory.saturating_sub(state.used_memory.max(promised))
     }
+}
+
+/// A storage that a node has and that answers.
+pub(super) fn usable_storage<'a>(state: &'a NodeState, name: &str) -> Result<&'a StorageState, Reason> {
+    let found = state.storages.iter().find(|storage| storage.name == name && storage.active);
+    found.ok_or_else(|| Reason::new("StorageOffline", format!("storage {name} is not available")))
 }
 
 /// Bytes for people.

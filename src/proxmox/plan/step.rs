@@ -106,6 +106,17 @@ pub enum Action {
         /// The absolute size in bytes.
         bytes: u64,
     },
+    /// Changes what a machine has of disks.
+    Disk {
+        /// The machine.
+        place: Place,
+        /// The disk's name in the spec.
+        name: String,
+        /// What becomes of it.
+        change: DiskChange,
+        /// Digest of the config that this was computed from: repeated, it would make a second volume.
+        digest: Option<String>,
+    },
     /// Starts the machine.
     Start(Place),
     /// Stops it hard.
@@ -132,6 +143,28 @@ pub enum Action {
     },
     /// Stops a task.
     StopTask(Task),
+}
+
+/// What becomes of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DiskChange {
+    /// It is attached, and made if the value says so.
+    Attach {
+        /// Its key, as `scsi1`.
+        key: String,
+        /// What Proxmox keeps there.
+        value: String,
+    },
+    /// It is detached; its volume is kept.
+    Detach {
+        /// Its key.
+        key: String,
+    },
+    /// Its volume, which is detached, is removed.
+    Remove {
+        /// The key of the detached volume, as `unused0`.
+        key: String,
+    },
 }
 
 /// What to do next.
@@ -184,6 +217,7 @@ impl Action {
             | Self::Configure { place, .. }
             | Self::Tag { place, .. }
             | Self::Resize { place, .. }
+            | Self::Disk { place, .. }
             | Self::Start(place)
             | Self::Stop(place)
             | Self::Shutdown { place, .. }
@@ -201,6 +235,7 @@ impl Action {
             Self::Configure { place, set, delete, password, digest: _ } => {
                 Self::Configure { place, set, delete, password, digest: None }
             }
+            Self::Disk { place, name, change, digest: _ } => Self::Disk { place, name, change, digest: None },
             action => action,
         };
         dateless(self) == dateless(other)
@@ -213,6 +248,7 @@ impl Action {
             Self::Configure { .. } => "Configure",
             Self::Tag { .. } => "Tag",
             Self::Resize { .. } => "Resize",
+            Self::Disk { .. } => "Disk",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
             Self::Shutdown { .. } => "Shutdown",

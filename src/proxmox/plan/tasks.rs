@@ -79,6 +79,7 @@ impl Failed {
         let (done, place, command) = match action {
             Action::Clone { .. } => (Some(TaskAction::Clone), None, None),
             Action::Resize { .. } => (Some(TaskAction::Resize), None, None),
+            Action::Disk { .. } => (Some(TaskAction::Disk), None, None),
             Action::Start(_) => (Some(TaskAction::Start), None, None),
             Action::Shutdown { .. } => (Some(TaskAction::Shutdown), None, None),
             Action::Suspend(_) => (Some(TaskAction::Suspend), None, None),
@@ -154,7 +155,9 @@ fn settle(recorded: &Recorded, removal: Removal, failed: &Failed, outcome: Outco
     let cloning = stage == Some(Stage::Creating) && failed.action == Some(TaskAction::Clone);
     // A machine that may have run stays where it is, whatever else fails.
     let replaceable = match stage {
-        Some(Stage::Creating) => matches!(failed.action, Some(TaskAction::Clone | TaskAction::Resize)),
+        Some(Stage::Creating) => {
+            matches!(failed.action, Some(TaskAction::Clone | TaskAction::Resize | TaskAction::Disk))
+        }
         Some(Stage::Starting) => failed.action == Some(TaskAction::Start),
         Some(Stage::Established | Stage::Abandoning) | None => false,
     };
@@ -195,7 +198,8 @@ fn running(task: &Task, percent: Option<u8>) -> Reason {
     let done = percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
     let (word, what) = match task.action {
         TaskAction::Clone => ("Cloning", "cloning the template"),
-        TaskAction::Resize => ("Resizing", "growing the disk"),
+        TaskAction::Resize => ("Resizing", "growing a disk"),
+        TaskAction::Disk => ("ChangingDisks", "changing the disks"),
         TaskAction::Start => ("Starting", "starting the machine"),
         TaskAction::Stop => ("Stopping", "stopping the machine"),
         TaskAction::Shutdown => ("ShuttingDown", "asking the guest to shut down"),

@@ -77,7 +77,11 @@ impl Context<'_> {
 /// Whether an action brings a machine closer to its spec, rather than turning it on or off or removing it.
 fn is_change(action: &Action) -> bool {
     match action {
-        Action::Clone { .. } | Action::Configure { .. } | Action::Tag { .. } | Action::Resize { .. } => true,
+        Action::Clone { .. }
+        | Action::Configure { .. }
+        | Action::Tag { .. }
+        | Action::Resize { .. }
+        | Action::Disk { .. } => true,
         Action::Start(_)
         | Action::Shutdown { .. }
         | Action::Suspend(_)

@@ -1,6 +1,6 @@
 //! A VM's drives, as one line of its configuration says them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::size::parse_size;
 
@@ -78,6 +78,14 @@ impl Drive {
     pub fn volid(&self) -> Option<&str> {
         let volid = !self.volume.starts_with('/') && self.volume.contains(':');
         volid.then_some(self.volume.as_str())
+    }
+}
+
+impl fmt::Display for Drive {
+    /// As Proxmox takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.volume)?;
+        self.options.iter().try_for_each(|(key, value)| write!(f, ",{key}={value}"))
     }
 }
 

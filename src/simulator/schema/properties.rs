@@ -276,7 +276,13 @@ pub(super) fn drive(text: &str, context: &Context<'_>) -> Result<(), String> {
     ];
     let lines = text.split(',').skip(1).filter_map(|word| {
         let key = word.split_once('=').map_or(word, |(key, _)| key);
-        (!WORDS.contains(&key)).then(|| format!("{}.{key}: {UNKNOWN}", context.key))
+        let bus = context.key.trim_end_matches(|digit: char| digit.is_ascii_digit());
+        let foreign = match key {
+            "ssd" => bus == "virtio",
+            "iothread" => !matches!(bus, "scsi" | "virtio"),
+            _ => false,
+        };
+        (foreign || !WORDS.contains(&key)).then(|| format!("{}.{key}: {UNKNOWN}", context.key))
     });
     finish(lines.collect())
 }

@@ -62,6 +62,28 @@ fn is_hot(key: &str) -> bool {
         || is_device(key)
 }
 
+/// Options of a drive that QEMU takes over only when it starts.
+const COLD_OPTIONS: &[&str] = &["aio", "cache", "discard", "iothread", "product", "queues", "ro", "ssd", "vendor"];
+
+/// Whether a change of an option waits until a running guest boots again: IDE and SATA disks cannot be plugged, and of
+/// a disk that stays some options cannot be changed.
+fn waits(key: &str, old: Option<&str>, new: Option<&str>) -> bool {
+    if !is_drive(key) {
+        return !is_hot(key);
+    }
+    let parse = |value: Option<&str>| value.map(Drive::parse);
+    let (old, new) = (parse(old), parse(new));
+    if old.iter().chain(&new).any(Drive::is_cdrom) {
+        return false;
+    }
+    match (old, new) {
+        (Some(old), Some(new)) if old.file == new.file => {
+            COLD_OPTIONS.iter().any(|option| old.option(option) != new.option(option))
+        }
+        _ => !key.starts_with("scsi") && !key.starts_with("virtio"),
+    }
+}
+
 fn is_device(key: &str) -> bool {
     key.starts_with("net") && key != "netdev" || key.starts_with("unused") || is_drive(key)
 }
@@ -87,9 +109,11 @@ impl World {
             return Some(format!("VM is locked ({lock})"));
         }
         if guest.config.flag("protection")
-            && let Some(drive) = change.delete.iter().find(|key| is_drive(key))
+            && let Some(key) = change.delete.iter().find(|key| is_drive(key) || key.starts_with("unused"))
         {
-            return Some(format!("can't remove drive '{drive}' - protection mode enabled"));
+            let volume = guest.config.get(key).filter(|_| !is_drive(key));
+            let what = volume.map_or_else(|| format!("drive '{key}'"), |volume| format!("unused disk '{volume}'"));
+            return Some(format!("can't remove {what} - protection mode enabled"));
         }
         None
     }
@@ -118,7 +142,12 @@ impl World {
         }
         if let Some(guest) = self.guest_mut(vmid) {
             for key in &change.revert {
-                guest.pending.remove(key);
+                // A disk that was made and not plugged yet.
+                if let Some(Some(value)) =
+                    guest.pending.remove(key).filter(|_| is_drive(key) && !guest.config.contains(key))
+                {
+                    guest.config.keep_unused(&Drive::parse(&value));
+                }
             }
         }
         Ok(())
@@ -212,7 +241,19 @@ impl World {
         let Some(guest) = self.guest_mut(vmid) else {
             return;
         };
-        if running && !is_hot(key) {
+        if is_drive(key) {
+            let drive = Drive::parse(&value);
+            // A volume that is replaced does not get lost.
+            let replaced = [
+                guest.pending.get(key).cloned().flatten(),
+                guest.config.get(key).map(str::to_owned).filter(|_| !running),
+            ];
+            for old in replaced.iter().flatten().map(|old| Drive::parse(old)).filter(|old| old.file != drive.file) {
+                guest.config.keep_unused(&old);
+            }
+            guest.config.drop_unused(&drive);
+        }
+        if running && waits(key, guest.config.get(key), Some(&value)) {
             if guest.config.get(key) == Some(&value) {
                 guest.pending.remove(key);
             } else {
@@ -220,16 +261,12 @@ impl World {
             }
             return;
         }
-        // A volume that is replaced does not get lost.
-        if is_drive(key)
-            && let Some(old) = guest.config.get(key).map(Drive::parse)
-            && !old.is_cdrom()
-            && old.file != Drive::parse(&value).file
+        if running
+            && is_drive(key)
+            && let Some(old) =
+                guest.config.get(key).map(Drive::parse).filter(|old| old.file != Drive::parse(&value).file)
         {
-            let free = (0..256).map(|index| format!("unused{index}")).find(|name| !guest.config.contains(name));
-            if let Some(name) = free {
-                guest.config.set(&name, old.file);
-            }
+            guest.config.keep_unused(&old);
         }
         guest.pending.remove(key);
         if removed {
@@ -242,11 +279,19 @@ impl World {
     fn delete_option(&mut self, node: &str, vmid: u32, key: &str, force: bool, running: bool) -> Result<(), String> {
         let value = self.guest(vmid).and_then(|guest| guest.config.get(key)).map(str::to_owned);
         let Some(value) = value else {
-            if let Some(guest) = self.guest_mut(vmid) {
-                guest.pending.remove(key);
+            if let Some(guest) = self.guest_mut(vmid)
+                && let Some(Some(value)) = guest.pending.remove(key).filter(|_| is_drive(key))
+            {
+                guest.config.keep_unused(&Drive::parse(&value));
             }
             return Ok(());
         };
+        if running && waits(key, Some(&value), None) {
+            if let Some(guest) = self.guest_mut(vmid) {
+                guest.pending.insert(key.to_owned(), None);
+            }
+            return Ok(());
+        }
         if key.starts_with("unused") {
             let volume = self.volume_by_id(node, &value).filter(|key| self.volumes.get(key).is_some());
             if let Some(volume) = volume {
@@ -257,32 +302,24 @@ impl World {
             let volume = self.volume_by_id(node, &drive.file).filter(|key| self.volumes.get(key).is_some());
             match volume {
                 Some(volume) if force || drive.is_cloud_init() => self.free_volume(&volume, vmid)?,
-                Some(_) if !drive.is_cdrom() => {
+                Some(_) => {
                     if let Some(guest) = self.guest_mut(vmid) {
-                        let free =
-                            (0..256).map(|index| format!("unused{index}")).find(|name| !guest.config.contains(name));
-                        if let Some(name) = free {
-                            guest.config.set(&name, drive.file.clone());
-                        }
+                        guest.config.keep_unused(&drive);
                     }
                 }
-                _ => {}
+                None => {}
             }
         }
         if let Some(guest) = self.guest_mut(vmid) {
-            if running && !is_hot(key) {
-                guest.pending.insert(key.to_owned(), None);
-            } else {
-                guest.pending.remove(key);
-                guest.config.remove(key);
-                // A device that is gone leaves the boot order.
-                if is_device(key)
-                    && let Some(order) = guest.config.get("boot").and_then(|boot| boot.strip_prefix("order="))
-                {
-                    let left: Vec<&str> = order.split(';').filter(|device| *device != key).collect();
-                    let order = format!("order={}", left.join(";"));
-                    guest.config.set("boot", order);
-                }
+            guest.pending.remove(key);
+            guest.config.remove(key);
+            // A device that is gone leaves the boot order.
+            if is_device(key)
+                && let Some(order) = guest.config.get("boot").and_then(|boot| boot.strip_prefix("order="))
+            {
+                let left: Vec<&str> = order.split(';').filter(|device| *device != key).collect();
+                let order = format!("order={}", left.join(";"));
+                guest.config.set("boot", order);
             }
         }
         Ok(())

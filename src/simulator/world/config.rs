@@ -104,6 +104,25 @@ impl Config {
         self.iter().filter(|(key, _)| key.starts_with("unused"))
     }
 
+    /// A volume that no drive has any more does not get lost: it becomes `unusedN`.
+    pub fn keep_unused(&mut self, drive: &Drive) {
+        if drive.is_cdrom() || drive.volume().is_none() {
+            return;
+        }
+        if let Some(name) = (0..256).map(|index| format!("unused{index}")).find(|name| !self.contains(name)) {
+            self.set(&name, drive.file.clone());
+        }
+    }
+
+    /// A volume that a drive has is unused no more.
+    pub fn drop_unused(&mut self, drive: &Drive) {
+        let used: Vec<String> =
+            self.unused().filter(|(_, volid)| *volid == drive.file).map(|(key, _)| key.to_owned()).collect();
+        for key in used {
+            self.remove(&key);
+        }
+    }
+
     /// Whether the agent option is on.
     pub fn agent(&self) -> bool {
         self.get("agent").is_some_and(|value| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::config::{Config, digest};
+use super::change::is_drive;
+use super::config::{Config, Drive, digest};
 
 /// Virtual machine or container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +77,19 @@ impl Guest {
 
     /// The pending changes take effect, as a stop or a start does it.
     pub fn apply_pending(&mut self) {
+        let detached: Vec<Drive> = self
+            .pending
+            .iter()
+            .filter_map(|(key, next)| {
+                let old = self.config.get(key).filter(|_| is_drive(key)).map(Drive::parse)?;
+                next.as_deref().is_none_or(|next| Drive::parse(next).file != old.file).then_some(old)
+            })
+            .collect();
         self.config = self.with_pending();
         self.pending.clear();
+        for drive in detached {
+            self.config.keep_unused(&drive);
+        }
     }
 
     pub fn cpus(&self) -> u64 {

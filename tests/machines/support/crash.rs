@@ -20,6 +20,8 @@ pub struct Call {
 impl Call {
     pub const CLONE: Self = Self { method: "POST", path: "/clone$" };
     pub const CONFIG: Self = Self { method: "PUT", path: "/config$" };
+    /// A disk is attached, detached or removed.
+    pub const DISK: Self = Self { method: "POST", path: "/config$" };
     pub const RESIZE: Self = Self { method: "PUT", path: "/resize$" };
     pub const START: Self = Self { method: "POST", path: "/status/start$" };
     pub const STOP: Self = Self { method: "POST", path: "/status/stop$" };

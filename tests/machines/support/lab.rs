@@ -333,13 +333,16 @@ impl Lab {
         expected.dedup();
         let vmids: Vec<u32> = made.iter().map(|vm| vm.vmid).collect();
         let volumes = self.volumes_made();
+        let disks = |name: &&str| self.get(name).and_then(|vm| vm.status).map_or(0, |status| status.disks.len());
+        // One to boot from, one for cloud-init, and the others.
+        let expected_volumes: usize = names.iter().map(|name| 2 + disks(name)).sum();
         let owned = |volume: &VolumeView| {
             made.iter().any(|vm| vm.vmid == volume.vmid && Some(&vm.node) == volume.node.as_ref())
         };
         let right = expected.len() == names.len()
             && vmids == expected
             && volumes.iter().all(owned)
-            && volumes.len() == 2 * names.len()
+            && volumes.len() == expected_volumes
             && self.simulator.running_tasks().is_empty();
         assert!(right, "{when}: not exactly one machine each\n{}", self.describe());
     }

@@ -130,8 +130,7 @@ pub fn claim(node: &str, vmid: Vmid, memory: u64, disk: u64) -> Claim {
     Claim {
         place: place(node, vmid),
         memory: memory * GIB,
-        disk: disk * GIB,
-        storage: None,
+        disks: vec![ClaimedDisk { storage: None, bytes: disk * GIB }],
         cores: 0,
         group: None,
         addresses: Addresses::default(),
@@ -393,6 +392,14 @@ pub fn word(step: &Step) -> String {
             }
             Action::Tag { place: of, tags, .. } => format!("tag {} {tags}", place(of)),
             Action::Resize { place: of, disk, bytes } => format!("resize {} {disk} {}G", place(of), bytes >> 30),
+            Action::Disk { place: of, name, change, .. } => {
+                let change = match change {
+                    DiskChange::Attach { key, value } => format!("attach {key}: {value}"),
+                    DiskChange::Detach { key } => format!("detach {key}"),
+                    DiskChange::Remove { key } => format!("remove {key}"),
+                };
+                format!("disk {} {name} {change}", place(of))
+            }
             Action::Start(of) => format!("start {}", place(of)),
             Action::Stop(of) => format!("stop {}", place(of)),
             Action::Shutdown { place: of, how: ShutdownSpec { force: false, .. } } => {

@@ -1,5 +1,7 @@
 //! Walks through the model: whatever happens in whatever order, nothing foreign is touched, and it comes to its rest.
 
+use std::collections::BTreeSet;
+
 use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
@@ -10,7 +12,11 @@ use super::{
     walker::{Object, Walker},
     world::{Fault, Guest, Job, NODES, World, site_of},
 };
-use crate::proxmox::{plan::*, restart};
+use crate::proxmox::{
+    plan::*,
+    restart,
+    wire::{Drive, VmConfig},
+};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +86,11 @@ fn change(spec: &mut MachineSpec, number: u32) {
         7 => spec.nics.clear(),
         8 => cloud_init.ssh_keys.push(format!("ssh-ed25519 AAAA {}", cloud_init.ssh_keys.len())),
         9 => cloud_init.password.as_mut().unwrap().version += "1",
+        11 => drop(spec.disks.insert("data".into(), ExtraDisk { bytes: GIB, ..ExtraDisk::default() })),
+        12 => drop(spec.disks.insert("logs".into(), ExtraDisk { bytes: GIB, delete: true, ..ExtraDisk::default() })),
+        13 => drop(spec.disks.remove("data")),
+        14 => drop(spec.disks.remove("logs")),
+        15 => spec.disks.values_mut().for_each(|disk| disk.bytes += GIB),
         _ => spec.on_boot = Some(spec.on_boot != Some(true)),
     }
 }
@@ -290,6 +301,25 @@ impl Stage {
                         0 => guest.change("cores", "16"),
                         1 => guest.change("tags", "cloudfaster;theirs"),
                         2 => guest.change("net5", "virtio=02:00:00:00:00:01,bridge=theirs"),
+                        // A serial number is lost, or a disk detached.
+                        4 | 5 => {
+                            let extra =
+                                |(key, line): &(&String, &String)| key.starts_with("scsi") && line.contains("serial=");
+                            if let Some((key, line)) =
+                                guest.config.iter().find(extra).map(|(k, v)| (k.clone(), v.clone()))
+                            {
+                                guest.pending.remove(&key);
+                                guest.config.remove(&key);
+                                match number {
+                                    4 => {
+                                        let mut drive = Drive::parse(&line);
+                                        drive.options.remove("serial");
+                                        guest.config.insert(key, drive.to_string());
+                                    }
+                                    _ => guest.keep_unused(&line),
+                                }
+                            }
+                        }
                         _ => guest.change("ciuser", "eve"),
                     }
                 }
@@ -412,8 +442,39 @@ impl Stage {
         assert!(!waits || !spec.power.reboot || guest.power == Power::Stopped, "not restarted for {guest:?}");
         assert!(config.description().contains(&owner().mark(*vmid).line()));
         assert_eq!(config.smbios_uuid(), Some(owner().smbios_uuid(*vmid)));
+        self.check_disks(guest, recorded);
         let volumes: Vec<_> = self.world.volumes.iter().filter(|(.., mine)| *mine).collect();
         assert_eq!(volumes, [&(guest.node, *vmid, true)]);
+    }
+}
+
+impl Stage {
+    /// Each disk of the spec is there once, no volume is lost, and none is there that was to go.
+    fn check_disks(&self, guest: &Guest, recorded: &Recorded) {
+        let (spec, config) = (&self.object.spec, guest.config());
+        for (name, disk) in &spec.disks {
+            let there: Vec<_> = config.iter().filter(|(_, line)| line.contains(&format!("serial={name},"))).collect();
+            let [(_, line)] = there.as_slice() else { panic!("not one disk {name}: {config:?}") };
+            assert!(Drive::parse(line).size() >= Some(disk.bytes), "{config:?}");
+        }
+        let volumes = |config: &VmConfig| -> BTreeSet<String> {
+            let named = config.iter().map(|(key, line)| (key, Drive::parse(line).volume));
+            named
+                .filter(|(key, volume)| *key != "scsi0" && guest.extra.contains(volume))
+                .map(|(_, volume)| volume)
+                .collect()
+        };
+        let referred: BTreeSet<_> = volumes(&config).union(&volumes(&guest.current())).cloned().collect();
+        assert_eq!(referred, guest.extra, "a volume is lost: {guest:?}");
+        if !self.lost {
+            let known: BTreeSet<_> = recorded.disks.iter().filter_map(|disk| disk.volume.clone()).collect();
+            assert_eq!(known, guest.extra, "{recorded:?}");
+            let attached = volumes(&guest.current());
+            let gone = |disk: &&KnownDisk| disk.delete && !spec.disks.contains_key(&disk.name);
+            let left: Vec<_> = recorded.disks.iter().filter(gone).collect();
+            // It is detached at the next boot.
+            assert!(left.iter().all(|disk| attached.contains(disk.volume.as_ref().unwrap())), "{left:?} {guest:?}");
+        }
     }
 }
 
@@ -448,9 +509,9 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::Pause),
         2 => prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Paused)].prop_map(Event::Ask),
         2 => Just(Event::Restart),
-        8 => (0..11_u32).prop_map(Event::Change),
+        12 => (0..17_u32).prop_map(Event::Change),
         2 => any::<bool>().prop_map(Event::Reboot),
-        2 => (0..4_u32).prop_map(Event::Meddle),
+        3 => (0..6_u32).prop_map(Event::Meddle),
     ]
 }
 

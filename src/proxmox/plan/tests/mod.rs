@@ -3,6 +3,7 @@
 mod build;
 mod change;
 mod create;
+mod disks;
 mod explore;
 mod keep;
 mod let_go;

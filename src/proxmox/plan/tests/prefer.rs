@@ -76,7 +76,8 @@ fn disks_in_flight_count_on_their_storage_and_on_a_shared_one_from_every_node() 
             for state in scene.sites[0].nodes.values_mut() {
                 state.storages[0].shared = shared;
             }
-            scene.others.machines.push(Claim { storage: Some(on.into()), ..claim(from, 610, 0, 981) });
+            let disks = vec![ClaimedDisk { storage: Some(on.into()), bytes: 981 * GIB }];
+            scene.others.machines.push(Claim { disks, ..claim(from, 610, 0, 0) });
         })
     };
     assert_eq!(scene(false, "local", "a").outcome(), "clone 9001 to b/600");

@@ -3,14 +3,17 @@
 //! It checks each change that it is asked for: what is foreign must never be changed, and a machine that may run never
 //! made twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use super::build::*;
 use crate::proxmox::{
     client::{ApiError, Error},
     inventory::{GuestKind, Reach, SiteError, SiteState, TaskState},
     plan::*,
-    wire::{Upid, VmConfig, Vmid},
+    wire::{Drive, Upid, VmConfig, Vmid},
 };
 
 pub const NODES: [&str; 3] = ["a", "b", "c"];
@@ -29,8 +32,10 @@ pub struct Guest {
     pub node: &'static str,
     /// What is in force.
     pub config: BTreeMap<String, String>,
-    /// What the next boot brings.
+    /// What the next boot brings; an empty value takes a key away.
     pub pending: BTreeMap<String, String>,
+    /// The volumes of its disks beside the first.
+    pub extra: BTreeSet<String>,
     pub power: Power,
     /// The QEMU process, while there is one.
     pub process: u32,
@@ -48,6 +53,7 @@ impl Guest {
             node,
             config: BTreeMap::new(),
             pending: BTreeMap::new(),
+            extra: BTreeSet::new(),
             power: Power::Stopped,
             process: 0,
             container: false,
@@ -60,7 +66,14 @@ impl Guest {
     pub fn config(&self) -> VmConfig {
         let mut config = self.config.clone();
         config.extend(self.pending.clone());
-        config.into_iter().collect()
+        config.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// Tells one config from another.
+    fn digest(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (&self.config, &self.pending).hash(&mut hasher);
+        format!("{:x}", hasher.finish())
     }
 
     /// The config that is in force.
@@ -83,13 +96,70 @@ impl Guest {
         }
     }
 
+    /// A disk that is taken off the config becomes `unusedN`.
+    pub fn keep_unused(&mut self, line: &str) {
+        let key = (0..).map(|number| format!("unused{number}")).find(|key| !self.config.contains_key(key)).unwrap();
+        self.config.insert(key, Drive::parse(line).volume);
+    }
+
+    /// What a change of disks comes to. Of one that runs, some cannot be plugged.
+    fn change_disk(&mut self, vmid: Vmid, change: &DiskChange, hot: bool, number: u32) -> Result<(), String> {
+        let waits = !hot && self.power != Power::Stopped;
+        match change {
+            DiskChange::Attach { key, value } => {
+                let mut drive = Drive::parse(value);
+                if let Ok(gib) = drive.volume.rsplit(':').next().unwrap().parse::<u64>() {
+                    drive.volume = format!("local:vm-{vmid}-disk-{number}");
+                    drive.options.insert("size".into(), format!("{gib}G"));
+                    assert!(self.extra.insert(drive.volume.clone()));
+                } else if !self.extra.contains(&drive.volume) {
+                    return Err(format!("volume {} does not exist", drive.volume));
+                }
+                self.config.retain(|key, value| !(key.starts_with("unused") && *value == drive.volume));
+                drive.options.entry("size".into()).or_insert("1G".into());
+                self.pending.remove(key);
+                if self.config.get(key).map(|line| Drive::parse(line).volume).as_ref() == Some(&drive.volume) {
+                    self.config.insert(key.clone(), drive.to_string());
+                } else if waits {
+                    self.pending.insert(key.clone(), drive.to_string());
+                    return Err(format!("{key}: hotplug problem - no room for it"));
+                } else if let Some(old) = self.config.insert(key.clone(), drive.to_string()) {
+                    self.keep_unused(&old);
+                }
+            }
+            DiskChange::Detach { key } => {
+                if let Some(made) = self.pending.remove(key) {
+                    self.keep_unused(&made);
+                } else if waits && self.config.contains_key(key) {
+                    self.pending.insert(key.clone(), String::new());
+                    return Err(format!("{key}: hotplug problem - the guest keeps it"));
+                } else if let Some(old) = self.config.remove(key) {
+                    self.keep_unused(&old);
+                }
+            }
+            DiskChange::Remove { key } => {
+                if let Some(volume) = self.config.remove(key) {
+                    assert!(self.extra.remove(&volume), "{volume} is none of its own");
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn lock(&self) -> Option<&str> {
         self.config.get("lock").map(String::as_str)
     }
 
     /// QEMU is started or ends.
     pub fn switch(&mut self, on: bool) {
-        self.config.append(&mut self.pending);
+        for (key, value) in std::mem::take(&mut self.pending) {
+            let old = self.config.remove(&key);
+            if !value.is_empty() {
+                self.config.insert(key, value);
+            } else if let Some(old) = old {
+                self.keep_unused(&old);
+            }
+        }
         self.process += u32::from(on);
         self.power = if on { Power::Running } else { Power::Stopped };
     }
@@ -99,7 +169,8 @@ impl Guest {
 #[derive(Clone, Debug, Hash)]
 pub enum Job {
     Clone { vmid: Vmid, description: String, clash: bool },
-    Resize { vmid: Vmid, bytes: u64 },
+    Resize { vmid: Vmid, disk: String, bytes: u64 },
+    Disk { vmid: Vmid, change: DiskChange, digest: Option<String> },
     Start(Vmid),
     Stop(Vmid),
     Shutdown(Vmid),
@@ -218,9 +289,11 @@ impl World {
             return present(template_config(), Power::Stopped);
         }
         self.guest_at(place).map_or(Sight::Absent, |guest| {
+            let digest = guest.digest();
+            let dated = |config: VmConfig| changed(&config, &[("digest", &digest)]);
             Sight::Present(Box::new(Machine {
-                config: guest.config(),
-                current: guest.current(),
+                config: dated(guest.config()),
+                current: dated(guest.current()),
                 power: guest.power,
                 process: (guest.power != Power::Stopped).then_some(guest.process),
                 unprepared: BTreeMap::new(),
@@ -270,6 +343,7 @@ impl World {
             | Action::Configure { place, .. }
             | Action::Tag { place, .. }
             | Action::Resize { place, .. }
+            | Action::Disk { place, .. }
             | Action::FreeVolume { place, .. } => place.clone(),
             Action::Start(place)
             | Action::Stop(place)
@@ -340,8 +414,16 @@ impl World {
                 self.unlocked(&place)?.config.insert("tags".into(), tags.clone());
                 Ok(None)
             }
-            Action::Resize { bytes, .. } => {
-                let job = Job::Resize { vmid, bytes: *bytes };
+            Action::Disk { change, digest, .. } => {
+                let guest = self.unlocked(&place)?;
+                if digest.as_ref() != Some(&guest.digest()) {
+                    return Err(refusal(500, "checksum mismatch (file change by other user?)"));
+                }
+                let job = Job::Disk { vmid, change: change.clone(), digest: digest.clone() };
+                Ok(Some(self.begin(node, TaskAction::Disk, "qmconfig", vmid, job)))
+            }
+            Action::Resize { disk, bytes, .. } => {
+                let job = Job::Resize { vmid, disk: disk.clone(), bytes: *bytes };
                 Ok(Some(self.begin(node, TaskAction::Resize, "resize", vmid, job)))
             }
             Action::Start(_) => Ok(Some(self.begin(node, TaskAction::Start, "qmstart", vmid, Job::Start(vmid)))),
@@ -427,6 +509,7 @@ impl World {
     fn carry_out(&mut self, node: &'static str, job: &Job, well: bool) -> Result<(), String> {
         let (Job::Clone { vmid, .. }
         | Job::Resize { vmid, .. }
+        | Job::Disk { vmid, .. }
         | Job::Start(vmid)
         | Job::Stop(vmid)
         | Job::Shutdown(vmid)
@@ -456,7 +539,7 @@ impl World {
                 _ => Err(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist")),
             };
         }
-        let seconds = self.seconds;
+        let (seconds, tasks_begun) = (self.seconds, self.tasks_begun);
         let guest = self.guests.get_mut(&key).unwrap();
         if let Some(lock) = guest.lock() {
             return Err(format!("VM is locked ({lock})"));
@@ -465,8 +548,19 @@ impl World {
             Job::Shutdown(_) if !well => return Err("VM quit/powerdown failed - got timeout".into()),
             _ if !well => return Err("command failed: exit code 1".into()),
             Job::Clone { .. } => {}
-            Job::Resize { bytes, .. } => {
-                guest.config.insert("scsi0".into(), format!("local:disk,size={}G", bytes >> 30));
+            Job::Resize { disk, bytes, .. } => {
+                let Some(line) = guest.config.get_mut(disk) else {
+                    return Err(format!("disk '{disk}' does not exist"));
+                };
+                let mut drive = Drive::parse(line);
+                drive.options.insert("size".into(), format!("{}G", bytes >> 30));
+                *line = drive.to_string();
+            }
+            Job::Disk { digest, .. } if digest.as_ref() != Some(&guest.digest()) => {
+                return Err("checksum mismatch (file change by other user?)".into());
+            }
+            Job::Disk { change, .. } => {
+                return guest.change_disk(vmid, change, tasks_begun % 3 != 0, tasks_begun);
             }
             Job::Start(_) if guest.power != Power::Stopped => return Err(format!("VM {vmid} already running")),
             Job::Start(_) => {
