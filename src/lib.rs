@@ -5,6 +5,7 @@
 pub mod api;
 pub mod controller;
 pub mod docker;
+pub mod kubernetes;
 pub mod proxmox;
 pub mod simulator;
 pub mod standalone;

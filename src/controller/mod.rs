@@ -3,7 +3,6 @@
 mod finalizer;
 mod fleet;
 mod installation;
-mod kubernetes;
 pub mod lease;
 mod ledger;
 mod pace;
@@ -34,6 +33,7 @@ use self::{
 };
 use crate::{
     api::{ProxmoxCluster, ProxmoxVM},
+    kubernetes::{self, describe},
     telemetry::{Sample, Telemetry},
 };
 
@@ -68,24 +68,6 @@ pub(crate) struct Shared {
     clusters: Waker<ProxmoxCluster>,
 }
 
-/// A Kubernetes error in a sentence: the API server's own, or the cause at the bottom of it. The `Display` of either holds
-/// debug text or too little.
-fn describe(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return if status.message.is_empty() {
-            format!("Kubernetes answers {}", status.code)
-        } else {
-            status.message.clone()
-        };
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let (error, cause) = (error.to_string(), cause.to_string());
-    if error.contains(&cause) { error } else { format!("{error}: {cause}") }
-}
-
 /// Runs the reconcilers until `shutdown`, or until one of them ends; with `terms`, while this process leads. What is
 /// missing at the start is waited for, and a Kubernetes that does not answer is asked again for as long as it takes.
 ///
@@ -118,7 +100,7 @@ async fn elected(
     terms: Option<Terms>,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let unbound = kubernetes::observed(client.clone(), telemetry, None);
+    let unbound = kubernetes::observed(client.clone(), telemetry, || true);
     // One that could not do the work does not stand by for it either.
     let known = start::until_done(telemetry, "definitions", || start::definitions(&unbound));
     if shutdown.run_until_cancelled(known).await.is_none() {
@@ -135,7 +117,8 @@ async fn elected(
         elector.release().await;
         return Ok(());
     }
-    let client = kubernetes::observed(client, telemetry, Some(elector.reign()));
+    let reign = elector.reign();
+    let client = kubernetes::observed(client, telemetry, move || reign.is_current());
     tokio::select! {
         biased;
         lost = elector.hold() => Err(lost.into()),

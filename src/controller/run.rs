@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use super::{describe, pace::Pace, paused, status};
 use crate::{
     api::conditions::Conditioned,
+    kubernetes,
     telemetry::{Metrics, Objects, Sample, Telemetry},
 };
 
@@ -44,8 +45,6 @@ const CONCURRENCY: u16 = 64;
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 /// Writes that come close together wake an object once.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// How long a watch lasts, in seconds; one that died in silence is noticed soon after.
-const WATCH: u32 = 120;
 /// How often a controller shows that it makes progress, and how long it may be silent.
 const TICK: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
@@ -258,13 +257,13 @@ fn forget<R: Reconciler>(context: &Context<R>, name: &str, namespace: Option<&st
 fn watched<K: Kind>(client: &Client) -> (Store<DeserializeGuard<K>>, impl Stream<Item = Seen<K>> + Send + use<K>) {
     let (store, writer) = reflector::store();
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
-    let events = relisting(api).default_backoff();
+    let events = kubernetes::relisting(api, watcher::Config::default()).default_backoff();
     let changes = events.reflect(writer).touched_objects().filter_map(|change| {
         // It has paused already; the controller would pause once more, and with it all that wakes objects.
         std::future::ready(match change {
             Ok(object) => Some(Ok(object)),
             Err(error) => {
-                tracing::warn!(error = why(&error), kind = %K::kind(&()), "the watch failed and is begun anew");
+                tracing::warn!(error = kubernetes::why(&error), kind = %K::kind(&()), "the watch failed and is begun anew");
                 None
             }
         })
@@ -272,34 +271,8 @@ fn watched<K: Kind>(client: &Client) -> (Store<DeserializeGuard<K>>, impl Stream
     (store, changes)
 }
 
-/// Watches objects, and lists them anew after every failure. Kubernetes that comes back may count from an older revision, as
-/// after a restore of etcd from a backup: who goes on from the one that was reached would hear nothing until it is reached
-/// again, and keep what is not there any more.
-fn relisting<K: Kind>(
-    api: Api<DeserializeGuard<K>>,
-) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send {
-    let begin = move || watcher(api.clone(), watcher::Config::default().timeout(WATCH)).boxed();
-    stream::unfold((begin(), begin), |(mut events, begin)| async move {
-        let event = events.next().await?;
-        if event.is_err() {
-            events = begin();
-        }
-        Some((event, (events, begin)))
-    })
-}
-
 /// An object that changed or went.
 type Seen<K> = Result<DeserializeGuard<K>, watcher::Error>;
-
-fn why(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => describe(error),
-        watcher::Error::WatchError(status) => status.message.clone(),
-        watcher::Error::NoResourceVersion => error.to_string(),
-    }
-}
 
 /// Counts the objects of a kind for whoever asks.
 fn census<R: Reconciler>(

@@ -1,5 +1,5 @@
-//! The client as the controller uses it: each request is counted and limited in time, and none leaves this process when
-//! it does not lead.
+//! The client as the process uses it: each request is counted and limited in time, and none leaves this process when it
+//! may not work.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kube::{Client, client::Body};
 use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
-use super::{describe, lease::Reign};
+use super::describe;
 use crate::telemetry::{Check, Telemetry};
 
 /// How long the API server may take to begin its answer, a watch aside. It gives up by itself after 60 s, and the client
@@ -24,16 +24,20 @@ enum Refused {
     NotLeading,
 }
 
-/// A client that is counted and limited in time; with a `reign`, it works while that lasts.
-pub fn observed(client: Client, telemetry: &Telemetry, reign: Option<Reign>) -> Client {
+/// A client that is counted and limited in time, and works while this process `leads`.
+pub fn observed(
+    client: Client,
+    telemetry: &Telemetry,
+    leads: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Client {
     let namespace = client.default_namespace().to_owned();
     let answers = telemetry.health.check("kubernetes");
     let telemetry = telemetry.clone();
     let service = service_fn(move |request: Request<Body>| {
-        let (client, reign) = (client.clone(), reign.clone());
+        let (client, leads) = (client.clone(), leads.clone());
         let (telemetry, answers) = (telemetry.clone(), answers.clone());
         async move {
-            if reign.is_some_and(|reign| !reign.is_current()) {
+            if !leads() {
                 return Err(kube::Error::Service(Box::new(Refused::NotLeading)));
             }
             let call = Call::of(&request);
