@@ -77,7 +77,7 @@ pub async fn run(
     let kubeconfig = folder.path().join("kubeconfig");
     let serving = plane.serve(folder.path(), args.listen, &kubeconfig).await?;
     let client = Client::new(plane.router(), "default");
-    ensure_namespace(&client, &settings.operator_namespace).await?;
+    ensure_namespace(&client, &settings.operator_namespace, &[]).await?;
     println!("control plane      https://{}", serving.address());
     println!("simulated Proxmox  {} (sv1 is small, sv3 is down, a clone on sv4 will fail)", proxmox.url());
 

@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
-    api, controller, simulator,
+    api, controller, rest, simulator,
     standalone::{ControlPlane, PlaneArgs},
     telemetry::{self, Server, Telemetry},
 };
@@ -43,12 +43,40 @@ enum Command {
         #[arg(long)]
         kubeconfig: Option<PathBuf>,
     },
-    /// Runs an embedded control plane and the reconcilers in this process, durable on disk, with a kubeconfig for kubectl.
+    /// Serves the old REST API over the custom resources of a Kubernetes cluster.
+    Rest {
+        #[command(flatten)]
+        settings: rest::Settings,
+        /// Address of the REST API; with port 0, on any free one.
+        #[arg(long, env = "CLOUDFASTER_REST_LISTEN", value_name = "ADDRESS", default_value = "[::]:8000")]
+        rest_listen: SocketAddr,
+        /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`).
+        #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS", default_value = "[::]:8080")]
+        health_listen: SocketAddr,
+        /// How the cluster is reached; without it the environment's kubeconfig, or the pod's service account.
+        #[arg(long)]
+        kubeconfig: Option<PathBuf>,
+    },
+    /// Makes, lists and revokes API keys of the REST API.
+    Apikey {
+        #[command(flatten)]
+        args: rest::keys::KeyArgs,
+        /// How the cluster is reached; without it the environment's kubeconfig, or the pod's service account.
+        #[arg(long, global = true)]
+        kubeconfig: Option<PathBuf>,
+    },
+    /// Runs an embedded control plane and the reconcilers in this process, durable on disk, with a kubeconfig for kubectl;
+    /// and the old REST API, if it is given an address.
     Standalone {
         #[command(flatten)]
         settings: controller::Settings,
         #[command(flatten)]
         plane: PlaneArgs,
+        #[command(flatten)]
+        rest: rest::Settings,
+        /// Address of the REST API, such as 127.0.0.1:8000; with port 0, on any free one. Without it there is none.
+        #[arg(long, env = "CLOUDFASTER_REST_LISTEN", value_name = "ADDRESS")]
+        rest_listen: Option<SocketAddr>,
         /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`); without it there is none.
         #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS")]
         health_listen: Option<SocketAddr>,
@@ -115,9 +143,26 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             })
             .await
         }
-        Command::Standalone { settings, plane, health_listen } => {
+        Command::Rest { settings, rest_listen, health_listen, kubeconfig } => {
+            let client = Client::try_from(config(kubeconfig).await?)?;
             let telemetry = Telemetry::default();
-            let work = standalone(settings, plane, telemetry.clone(), shutdown);
+            observed(Some(health_listen), &telemetry, async {
+                let listener = rest::Listener::bind(rest_listen, &settings).await?;
+                Ok(rest::run(listener, settings, client, telemetry.clone(), shutdown).await?)
+            })
+            .await
+        }
+        Command::Apikey { args, kubeconfig } => {
+            let client = Client::try_from(config(kubeconfig).await?)?;
+            Ok(rest::keys::run(args, client).await?)
+        }
+        Command::Standalone { settings, plane, rest, rest_listen, health_listen } => {
+            let telemetry = Telemetry::default();
+            let rest = match rest_listen {
+                Some(address) => Some((rest::Listener::bind(address, &rest).await?, rest)),
+                None => None,
+            };
+            let work = standalone(settings, plane, rest, telemetry.clone(), shutdown);
             observed(health_listen, &telemetry, work).await
         }
         Command::Demo { settings, args, health_listen } => {
@@ -170,6 +215,7 @@ async fn config(kubeconfig: Option<PathBuf>) -> Result<Config, Failure> {
 async fn standalone(
     settings: controller::Settings,
     plane: PlaneArgs,
+    rest: Option<(rest::Listener, rest::Settings)>,
     telemetry: Telemetry,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
@@ -181,9 +227,32 @@ async fn standalone(
     println!("The control plane serves on https://{}. Use it with:", serving.address());
     println!("    export KUBECONFIG={}", kubeconfig.display());
     let client = Client::new(control_plane.router(), "default");
-    ensure_namespace(&client, &settings.operator_namespace).await?;
+    ensure_namespace(&client, &settings.operator_namespace, &[]).await?;
+    let work = async {
+        let reconcilers = controller::run(settings, client.clone(), telemetry.clone(), None, shutdown.clone());
+        let Some((listener, settings)) = rest else { return Ok(reconcilers.await?) };
+        ensure_namespace(&client, &settings.rest_namespace, &[]).await?;
+        ensure_namespace(&client, &settings.rest_users_namespace, &[(rest::LABEL, "true")]).await?;
+        println!("The REST API is served on {}, and shown on {0}/docs", listener.url());
+        let shim = rest::run(listener, settings, client.clone(), telemetry.clone(), shutdown.clone());
+        // One that ends takes the other with it, in order.
+        let (reconciled, served) = tokio::join!(
+            async {
+                let done = reconcilers.await;
+                shutdown.cancel();
+                done
+            },
+            async {
+                let done = shim.await;
+                shutdown.cancel();
+                done
+            },
+        );
+        reconciled?;
+        Ok(served?)
+    };
     let done = tokio::select! {
-        done = controller::run(settings, client, telemetry, None, shutdown) => done.map_err(Failure::from),
+        done = work => done,
         done = serving.ended() => done.map_err(Failure::from),
     };
     ended.cancel();
@@ -191,10 +260,11 @@ async fn standalone(
     done
 }
 
-/// On a real cluster the manifests make the operator's namespace.
-async fn ensure_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+/// On a real cluster the manifests make the namespaces.
+async fn ensure_namespace(client: &Client, name: &str, labels: &[(&str, &str)]) -> Result<(), kube::Error> {
+    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() },
         ..Namespace::default()
     };
     match Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await {

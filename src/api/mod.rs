@@ -31,6 +31,9 @@ pub const FINALIZER: &str = "cloudfaster.app/finalizer";
 /// Annotation of an object that is to be left alone for a while: `"true"`.
 pub const PAUSED: &str = "cloudfaster.app/paused";
 
+/// Label of what was made for a user of the REST API: the user's name in Kubernetes.
+pub const USER: &str = "cloudfaster.app/user";
+
 /// The definitions of all kinds, as `cloudfaster crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     [ProxmoxCluster::crd(), ProxmoxVM::crd()].into_iter().map(with_unobserved_status).collect()

@@ -27,6 +27,11 @@ impl Size {
     /// So many digits stay below an i64 of bytes.
     pub const MAX_LENGTH: u32 = 8;
 
+    /// So many mebibytes.
+    pub fn of_mebibytes(mib: i64) -> Self {
+        Self { mib }
+    }
+
     /// The size in mebibytes, Proxmox' unit for memory.
     pub fn mebibytes(self) -> i64 {
         self.mib

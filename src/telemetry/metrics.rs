@@ -61,6 +61,24 @@ struct VerbLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RestRouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -76,6 +94,9 @@ pub struct Metrics {
     proxmox_seconds: Family<RouteLabels, Histogram>,
     kubernetes: Family<KubernetesLabels, Counter>,
     kubernetes_seconds: Family<VerbLabels, Histogram>,
+    rest: Family<RestLabels, Counter>,
+    rest_seconds: Family<RestRouteLabels, Histogram>,
+    rest_refused: Family<ReasonLabels, Counter>,
     leader: Gauge,
     samples: Arc<Samples>,
 }
@@ -91,6 +112,9 @@ impl Default for Metrics {
             proxmox_seconds: Family::new_with_constructor(seconds),
             kubernetes: Family::default(),
             kubernetes_seconds: Family::new_with_constructor(seconds),
+            rest: Family::default(),
+            rest_seconds: Family::new_with_constructor(seconds),
+            rest_refused: Family::default(),
             leader: Gauge::default(),
             samples: Arc::default(),
         };
@@ -144,6 +168,18 @@ impl Metrics {
             Unit::Seconds,
             self.kubernetes_seconds.clone(),
         );
+        registry.register("cloudfaster_rest_requests", "Requests to the REST API by their answer", self.rest.clone());
+        registry.register_with_unit(
+            "cloudfaster_rest_request_duration",
+            "How long the REST API took to begin its answer",
+            Unit::Seconds,
+            self.rest_seconds.clone(),
+        );
+        registry.register(
+            "cloudfaster_rest_keys_refused",
+            "Requests to the REST API whose API key is missing, unknown or expired",
+            self.rest_refused.clone(),
+        );
         registry.register_collector(Box::new(self.samples.clone()));
         registry.register_collector(Box::new(Process));
         registry
@@ -187,6 +223,18 @@ impl Metrics {
     pub fn kubernetes(&self, verb: &'static str, resource: &str, outcome: &'static str, took: Duration) {
         self.kubernetes.get_or_create(&KubernetesLabels { verb, resource: resource.to_owned(), outcome }).inc();
         self.kubernetes_seconds.get_or_create(&VerbLabels { verb }).observe(took.as_secs_f64());
+    }
+
+    /// The REST API answered. The route is without names and numbers.
+    pub fn rest(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        self.rest.get_or_create(&RestLabels { method, route: route.to_owned(), status }).inc();
+        let labels = RestRouteLabels { method, route: route.to_owned() };
+        self.rest_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The REST API was given a key that opens nothing.
+    pub fn rest_refused(&self, reason: &'static str) {
+        self.rest_refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Whether this process leads.

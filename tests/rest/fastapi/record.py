@@ -75,10 +75,6 @@ PART = (
     '--B\r\nContent-Disposition: form-data; name="vm_name"\r\n\r\nweb\r\n'
     '--B\r\nContent-Disposition: form-data; name="os"\r\n\r\nDEBIAN12\r\n'
 )
-AS_FILE = (
-    '--B\r\nContent-Disposition: form-data; name="disksize"; filename="a.txt"\r\n'
-    "Content-Type: text/plain\r\n\r\n40\r\n"
-)
 PARTS = "multipart/form-data; boundary=B"
 requests = [
     ("POST", "/vm", None, FORM, GOOD),
@@ -97,7 +93,6 @@ requests = [
     ("POST", "/vm", "right", FORM, "userid=7&vm_name=a&vm_name=b&os=FEDORA"),
     ("POST", "/vm", "right", FORM, GOOD + "&other=1"),
     ("POST", "/vm", "right", PARTS, PART + "--B--\r\n"),
-    ("POST", "/vm", "right", PARTS, PART + AS_FILE + "--B--\r\n"),
     ("POST", "/vm", "right", PARTS, "--B--\r\n"),
     ("POST", "/vm", "right", PARTS, "no parts at all"),
     ("POST", "/vm", "right", "multipart/form-data", PART + "--B--\r\n"),

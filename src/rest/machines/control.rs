@@ -1,0 +1,126 @@
+//! `POST /control-vm`: what is to become of a machine is written down, and not waited for.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::{object, view::missing};
+use crate::{
+    api::{ProxmoxVM, power::PowerState},
+    rest::{
+        Done, Shim,
+        access::Caller,
+        fault::Fault,
+        keys::Scope,
+        problem::{Detail, Invalid, Problem},
+    },
+};
+
+/// What can be done with a machine, in both languages.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes the words, which are read from the table below")]
+enum Action {
+    Start,
+    Encender,
+    Shutdown,
+    Apagar,
+    Pause,
+    Pausar,
+    Delete,
+    Eliminar,
+}
+
+/// What becomes of the machine.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Power(PowerState),
+    Gone,
+}
+
+/// The words of both languages.
+const ACTIONS: [(&str, Fate); 8] = [
+    ("start", Fate::Power(PowerState::Running)),
+    ("encender", Fate::Power(PowerState::Running)),
+    ("shutdown", Fate::Power(PowerState::Stopped)),
+    ("apagar", Fate::Power(PowerState::Stopped)),
+    ("pause", Fate::Power(PowerState::Paused)),
+    ("pausar", Fate::Power(PowerState::Paused)),
+    ("delete", Fate::Gone),
+    ("eliminar", Fate::Gone),
+];
+
+/// Starts, shuts down, pauses or deletes a machine
+///
+/// The answer says that it was taken note of. `shutdown` asks the guest to shut down cleanly; `delete` stops the machine
+/// hard, and removes it with its disks.
+#[utoipa::path(
+    post,
+    path = "/control-vm/{vm_id}/{action}",
+    tag = "Virtual machines",
+    params(
+        ("vm_id" = i64, Path, description = "The machine's number", example = 1003),
+        ("action" = inline(Action), Path, description = "What is to be done, in English or Spanish"),
+    ),
+    responses(
+        (status = 200, description = "It is being done", body = Done),
+        (status = 400, description = "The machine's number is none", body = Detail),
+        (status = 401, description = "The API key is missing or wrong", body = Detail),
+        (status = 403, description = "The API key lacks the scope `vms`", body = Detail),
+        (status = 404, description = "There is no such machine, or it is another user's", body = Detail),
+        (status = 409, description = "The machine was changed at the same time", body = Detail),
+        (status = 422, description = "There is no such action", body = Invalid),
+        (status = 429, description = "Too many requests", body = Detail),
+        (status = 503, description = "The control plane does not answer", body = Detail),
+    ),
+)]
+pub async fn control_vm(
+    State(shim): State<Arc<Shim>>,
+    caller: Caller,
+    Path((vm_id, action)): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    caller.needs(&[Scope::Vms])?;
+    let known = ACTIONS.iter().find(|(word, _)| *word == action);
+    let Some((word, fate)) = known else {
+        let words = ACTIONS.map(|(word, _)| word);
+        return Err(Problem::fault(Fault::not_among(("path", "action"), &words, &action)));
+    };
+    let no_number = || Problem::Told(StatusCode::BAD_REQUEST, "VM ID must be an integer".to_owned());
+    let vmid = vm_id.parse().map_err(|_| no_number())?;
+    let vm = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing)?;
+    let done = control(&shim, &vm, *fate).await;
+    let user = vm.annotations().get(object::USERID).map(String::as_str).unwrap_or_default();
+    caller.log(word, user, &format!("{} ({vmid})", vm.name_any()), &done);
+    done.map(|()| Json(Done::default()))
+}
+
+async fn control(shim: &Shim, vm: &ProxmoxVM, fate: Fate) -> Result<(), Problem> {
+    let api = Api::<ProxmoxVM>::namespaced(shim.client.clone(), &vm.namespace().unwrap_or_default());
+    let name = vm.name_any();
+    let done = match fate {
+        Fate::Power(state) => {
+            // Its uid, so that it is never another one that was made under its name.
+            let patch = json!({"metadata": {"uid": vm.uid()}, "spec": {"powerState": state}});
+            shim.ask(api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))).await.map(drop)
+        }
+        Fate::Gone => {
+            let this = Preconditions { uid: vm.uid(), resource_version: None };
+            let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+            shim.ask(api.delete(&name, &params)).await.map(drop)
+        }
+    };
+    match done {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Err(missing()),
+        done => Ok(done?),
+    }
+}

@@ -1,0 +1,274 @@
+//! `POST /vm`: a machine is made, and its number told as soon as Proxmox holds it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+};
+use http::StatusCode;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams, Preconditions},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    object::{Attempt, Relation},
+    request::{self, VmForm, Wanted},
+    view::{Vm, is_held, is_ready, is_stalled, view},
+};
+use crate::{
+    api::ProxmoxVM,
+    rest::{
+        Shim,
+        access::Caller,
+        cache::name,
+        fault::Fault,
+        form,
+        keys::Scope,
+        problem::{Detail, Invalid, Problem},
+    },
+};
+
+/// How often it is tried to take back what may have been made.
+const WITHDRAWALS: u32 = 20;
+const WITHDRAWAL_PAUSE: Duration = Duration::from_secs(3);
+
+/// Makes a machine
+///
+/// The answer comes as soon as Proxmox holds the machine's number, while it is still being made; with `wait`, when it
+/// runs, or that time is over. Nothing is left behind by a request that is answered otherwise, unless it carries an
+/// idempotency key: then the same request goes on where the one before ended.
+#[utoipa::path(
+    post,
+    path = "/vm",
+    tag = "Virtual machines",
+    params(
+        ("wait" = Option<i64>, Query, description = "So many seconds the answer waits for the machine to run", minimum = 0,
+         maximum = 600),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of the client's own for this request: it can be \
+         sent again, and there is one machine, as long as the machine is there", min_length = 1, max_length = 255,
+         pattern = "^[!-~]+$"),
+    ),
+    request_body(content(
+        (VmForm = "application/x-www-form-urlencoded"),
+        (VmForm = "multipart/form-data"),
+    )),
+    responses(
+        (status = 201, description = "The machine is there, or being made", body = Vm),
+        (status = 400, description = "The body cannot be read, or the cluster refuses the machine", body = Detail),
+        (status = 401, description = "The API key is missing or wrong", body = Detail),
+        (status = 403, description = "The API key lacks the scope `vms`, or is bound to another user", body = Detail),
+        (status = 408, description = "The body does not come", body = Detail),
+        (status = 409, description = "The user has a machine of this name", body = Detail),
+        (status = 413, description = "The body is too large", body = Detail),
+        (status = 422, description = "The form does not validate", body = Invalid),
+        (status = 429, description = "Too many requests", body = Detail),
+        (status = 503, description = "The control plane does not answer, or no node has room; nothing is made",
+         body = Detail),
+    ),
+)]
+pub async fn create_vm(
+    State(shim): State<Arc<Shim>>,
+    caller: Caller,
+    request: Request,
+) -> Result<(StatusCode, Json<Vm>), Problem> {
+    caller.needs(&[Scope::Vms])?;
+    let mut faults = Vec::new();
+    let mut note = |fault| faults.push(fault);
+    let wait = request::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
+    let headers = request.headers().clone();
+    let key = request::idempotency_key(&headers).map_err(&mut note).unwrap_or_default();
+    let form = form::read(request).await?;
+    let known = shim.systems();
+    if known.is_empty() {
+        return Err(Problem::unavailable("No ProxmoxCluster has a template yet"));
+    }
+    let wanted = Wanted::read(&form, &known, faults)?;
+    if !caller.reaches(&wanted.userid) {
+        return Err(Problem::forbidden("API Key is bound to another user"));
+    }
+    let cluster = shim.cluster_for(&wanted.os)?;
+    let attempt = Attempt::new(&wanted, &cluster, key);
+    // It comes to its end even if the client goes away: what was begun is finished or taken back.
+    let (userid, vm_name) = (wanted.userid.clone(), wanted.vm_name.clone());
+    let made = tokio::spawn(make(shim, wanted, attempt, Duration::from_secs(wait))).await;
+    let made = made.unwrap_or_else(|_| Err(Problem::unavailable("It did not come to an end")));
+    caller.log("create", &userid, &vm_name, &made);
+    Ok((StatusCode::CREATED, Json(made?)))
+}
+
+async fn make(shim: Arc<Shim>, wanted: Wanted, attempt: Attempt, wait: Duration) -> Result<Vm, Problem> {
+    let namespace = shim.places.namespace(&shim, &wanted.userid).await?;
+    let api = Api::<ProxmoxVM>::namespaced(shim.client.clone(), &namespace);
+    let making = Making { shim: &shim, api, attempt };
+    let begun = Instant::now();
+    let vm = making.create(&wanted).await?;
+    let vm = making.held(vm, begun + shim.settings.rest_vmid_wait).await?;
+    let vm = making.ready(vm, begun + wait).await;
+    view(&vm).ok_or_else(|| Problem::unavailable("The VM lost its number; ask for it again"))
+}
+
+/// A machine that is being made.
+struct Making<'a> {
+    shim: &'a Shim,
+    api: Api<ProxmoxVM>,
+    attempt: Attempt,
+}
+
+impl Making<'_> {
+    /// Creates the object, or finds the one that an earlier attempt of the same request created.
+    async fn create(&self, wanted: &Wanted) -> Result<ProxmoxVM, Problem> {
+        if let Some(selector) = &self.attempt.selector {
+            let found = self.shim.ask(self.api.list(&ListParams::default().labels(selector))).await?;
+            if let Some(vm) = found.items.into_iter().find(|vm| vm.metadata.deletion_timestamp.is_none()) {
+                return self.there(wanted, vm);
+            }
+        }
+        match self.shim.ask(self.api.create(&PostParams::default(), &self.attempt.vm)).await {
+            Ok(vm) => Ok(vm),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let name = self.attempt.vm.name_any();
+                match self.shim.ask(self.api.get_opt(&name)).await? {
+                    Some(vm) => self.there(wanted, vm),
+                    None => Err(Problem::conflict(format!(
+                        "A VM named {} of this user was just deleted; try again",
+                        wanted.vm_name
+                    ))),
+                }
+            }
+            Err(error) => {
+                // Whether it was created nobody knows, unless Kubernetes has refused it.
+                if !matches!(&error, kube::Error::Api(status) if status.code < 500 && status.code != 429) {
+                    self.take_back_later();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// There is an object of this name or key.
+    fn there(&self, wanted: &Wanted, vm: ProxmoxVM) -> Result<ProxmoxVM, Problem> {
+        let name = &wanted.vm_name;
+        match self.attempt.relation(&vm) {
+            Relation::Ours | Relation::Repeated if vm.metadata.deletion_timestamp.is_none() => Ok(vm),
+            Relation::KeyReused => {
+                let why = "the key was used for another request";
+                Err(Problem::fault(Fault::value(("header", request::IDEMPOTENCY_KEY), why, &vm.name_any())))
+            }
+            Relation::Ours | Relation::Repeated | Relation::Other => {
+                Err(Problem::conflict(match vm.metadata.deletion_timestamp {
+                    Some(_) => format!("A VM named {name} of this user is being deleted; try again later"),
+                    None => format!("The user has a VM named {name} already"),
+                }))
+            }
+        }
+    }
+
+    fn follow(&self, vm: &ProxmoxVM) -> watch::Receiver<Option<Arc<ProxmoxVM>>> {
+        self.shim.machines.follow(&name(vm))
+    }
+
+    /// Waits until Proxmox holds the machine's number; what does not come to it in time is taken back.
+    async fn held(&self, mut vm: ProxmoxVM, until: Instant) -> Result<ProxmoxVM, Problem> {
+        let mut follow = self.follow(&vm);
+        loop {
+            let seen = follow.borrow_and_update().clone();
+            if let Some(seen) = seen.filter(|seen| seen.uid() == vm.uid()) {
+                vm = (*seen).clone();
+            }
+            if vm.metadata.deletion_timestamp.is_some() {
+                return Err(Problem::conflict("The VM was deleted while it was being made"));
+            }
+            if is_held(&vm) {
+                return Ok(vm);
+            }
+            let over = is_stalled(&vm) || timeout_at(until, follow.changed()).await.is_err();
+            if !over {
+                continue;
+            }
+            let Some(newer) = self.give_up(&vm).await? else { return Err(refusal(&vm)) };
+            vm = newer;
+        }
+    }
+
+    /// Takes back what does not come to anything; what has changed meanwhile is looked at again.
+    async fn give_up(&self, vm: &ProxmoxVM) -> Result<Option<ProxmoxVM>, Problem> {
+        if self.attempt.selector.is_some() && !is_stalled(vm) {
+            // The client asks again, and it goes on.
+            return Ok(None);
+        }
+        let this = Preconditions { uid: vm.uid(), resource_version: vm.resource_version() };
+        let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+        match self.shim.ask(self.api.delete(&vm.name_any(), &params)).await {
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_conflict() => {
+                Ok(self.shim.ask(self.api.get_opt(&vm.name_any())).await?)
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => {
+                self.take_back_later();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes back what this attempt may have created, as soon as Kubernetes answers again. One with an idempotency key is
+    /// left: the client asks again.
+    fn take_back_later(&self) {
+        if self.attempt.selector.is_some() {
+            return;
+        }
+        let (api, attempt) = (self.api.clone(), self.attempt.clone());
+        tokio::spawn(async move {
+            let name = attempt.vm.name_any();
+            for _ in 0..WITHDRAWALS {
+                sleep(WITHDRAWAL_PAUSE).await;
+                let found = match api.get_opt(&name).await {
+                    Ok(found) => found.filter(|vm| attempt.relation(vm) == Relation::Ours),
+                    Err(_) => continue,
+                };
+                let Some(vm) = found else { return };
+                let this = Preconditions { uid: vm.uid(), resource_version: None };
+                let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+                if api.delete(&name, &params).await.is_ok() {
+                    tracing::info!(object = name, "what a request without an answer made is taken back");
+                    return;
+                }
+            }
+            tracing::warn!(object = name, "what a request without an answer may have made could not be taken back");
+        });
+    }
+
+    /// Waits until it runs, cannot, or the time is over.
+    async fn ready(&self, mut vm: ProxmoxVM, until: Instant) -> ProxmoxVM {
+        let mut follow = self.follow(&vm);
+        while !is_ready(&vm) && !is_stalled(&vm) {
+            if !matches!(timeout_at(until, follow.changed()).await, Ok(Ok(()))) {
+                break;
+            }
+            match follow.borrow_and_update().clone() {
+                Some(seen) if seen.uid() == vm.uid() => vm = (*seen).clone(),
+                // It is gone: what was known last is told.
+                _ => break,
+            }
+        }
+        vm
+    }
+}
+
+/// Why a machine did not get a number.
+fn refusal(vm: &ProxmoxVM) -> Problem {
+    let message = vm.status.as_ref().and_then(|status| status.message.clone());
+    if is_stalled(vm) {
+        let why = message.unwrap_or_else(|| "the VM cannot be made".to_owned());
+        Problem::Told(StatusCode::BAD_REQUEST, why)
+    } else {
+        let why = message.unwrap_or_else(|| "the controller has not looked at it yet".to_owned());
+        Problem::unavailable(format!("The VM could not be made in time: {why}"))
+    }
+}

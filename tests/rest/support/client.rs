@@ -1,0 +1,78 @@
+//! A client that holds every exchange to the document.
+
+use reqwest::{
+    Method,
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde_json::Value;
+
+use super::document::{Exchange, hold};
+
+/// The media type of forms.
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Calls the API with a key, or without.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: Option<String>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub allow: Option<String>,
+    pub retry_after: Option<String>,
+}
+
+impl Client {
+    pub fn new(url: &str, key: Option<&str>) -> Self {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { http, url: url.to_owned(), key: key.map(str::to_owned) }
+    }
+
+    /// The same without a key.
+    pub fn nameless(&self) -> Self {
+        Self { key: None, ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, &[], "").await
+    }
+
+    pub async fn form(&self, path: &str, form: &str) -> Answer {
+        self.send(Method::POST, path, &[(CONTENT_TYPE.as_str(), FORM)], form).await
+    }
+
+    /// A form with an idempotency key.
+    pub async fn once(&self, path: &str, key: &str, form: &str) -> Answer {
+        let headers = [(CONTENT_TYPE.as_str(), FORM), ("Idempotency-Key", key)];
+        self.send(Method::POST, path, &headers, form).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (allow, retry_after, kind) = (header(ALLOW), header(RETRY_AFTER), header(CONTENT_TYPE));
+        let text = response.text().await.unwrap();
+        let answered = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let answer = Answer { status, body: answered, allow, retry_after };
+        hold(&Exchange { method: method.as_str(), path, headers, body, kind: kind.as_deref(), answer: &answer });
+        answer
+    }
+}
