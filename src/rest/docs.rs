@@ -110,9 +110,9 @@ pub fn router(shim: Arc<Shim>) -> Router {
 
 /// Counts a request by its route.
 async fn observe(State(shim): State<Arc<Shim>>, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let method = match request.method() {
-        &http::Method::GET => "GET",
-        &http::Method::POST => "POST",
+    let method = match *request.method() {
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
         _ => "other",
     };
     let begun = Instant::now();

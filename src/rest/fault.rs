@@ -28,7 +28,7 @@ pub struct Fault {
     /// What would have been right, as values.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    ctx: Option<Value>,
+    ctx: Option<Box<Value>>,
 }
 
 impl Fault {
@@ -38,7 +38,7 @@ impl Fault {
     }
 
     fn with(self, ctx: Value) -> Self {
-        Self { ctx: Some(ctx), ..self }
+        Self { ctx: Some(Box::new(ctx)), ..self }
     }
 
     /// The form as a whole will not do.

@@ -99,7 +99,7 @@ mod tests {
         assert!((0..1000).all(|_| free.key(&one).is_ok()));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_tries_keys_is_slowed_down_and_others_are_not() {
         let limits = Limits::new(0);
         let (bad, good) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));

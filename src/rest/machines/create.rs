@@ -93,7 +93,8 @@ pub async fn create_vm(
         return Err(Problem::forbidden("API Key is bound to another user"));
     }
     let cluster = shim.cluster_for(&wanted.os)?;
-    let attempt = Attempt::new(&wanted, &cluster, key);
+    let attempt =
+        Attempt::new(&wanted, &cluster, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
     // It comes to its end even if the client goes away: what was begun is finished or taken back.
     let (userid, vm_name) = (wanted.userid.clone(), wanted.vm_name.clone());
     let made = tokio::spawn(make(shim, wanted, attempt, Duration::from_secs(wait))).await;

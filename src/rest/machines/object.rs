@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt, api::ObjectMeta};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::request::Wanted;
 use crate::{
-    api::{
-        self, ProxmoxVM, Size,
-        common::NameRef,
-        power::PowerState,
-        proxmox_vm::{CloneKind, CloudInit, Disk, ProxmoxVMSpec, RebootPolicy},
-    },
+    api::{self, ProxmoxVM, Size, common::NameRef, power::PowerState, proxmox_vm::CloudInit},
     rest::names,
 };
 
@@ -54,7 +50,10 @@ pub enum Relation {
 
 impl Attempt {
     /// An attempt to make this machine on a cluster.
-    pub fn new(wanted: &Wanted, cluster: &str, key: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// Never, but for a defect.
+    pub fn new(wanted: &Wanted, cluster: &str, key: Option<&str>) -> Result<Self, serde_json::Error> {
         let Wanted { userid, vm_name, os, disksize, cores, memory, ssh_keys } = wanted;
         let user = names::user(userid);
         let mark = key.map(|key| names::hash(&[userid, key]).chars().take(LABEL).collect::<String>());
@@ -66,28 +65,16 @@ impl Attempt {
             (WANTED, wanted.hash()),
             (ATTEMPT, Uuid::new_v4().to_string()),
         ];
-        let spec = ProxmoxVMSpec {
-            cluster_ref: NameRef { name: cluster.to_owned() },
-            os: Some(os.clone()),
-            template: None,
-            cores: *cores,
-            memory: Size::of_mebibytes(*memory),
-            disk: Disk { size: Size::of_mebibytes(disksize.saturating_mul(1024)), storage: None },
-            clone: CloneKind::Full,
-            placement: None,
-            cloud_init: (!ssh_keys.is_empty())
-                .then(|| CloudInit { ssh_keys: ssh_keys.clone(), ..CloudInit::default() }),
-            power_state: PowerState::Running,
-            shutdown: None,
-            reboot_policy: RebootPolicy::Never,
-            sockets: None,
-            cpu_type: None,
-            nics: Vec::new(),
-            tags: Vec::new(),
-            description: None,
-            on_boot: None,
-            protection: None,
-        };
+        // Everything else is as it is for those who write manifests and leave it out.
+        let spec = serde_json::from_value(json!({
+            "clusterRef": NameRef { name: cluster.to_owned() },
+            "os": os,
+            "cores": cores,
+            "memory": Size::of_mebibytes(*memory),
+            "disk": {"size": Size::of_mebibytes(disksize.saturating_mul(1024))},
+            "cloudInit": (!ssh_keys.is_empty()).then(|| CloudInit { ssh_keys: ssh_keys.clone(), ..CloudInit::default() }),
+            "powerState": PowerState::Running,
+        }))?;
         let metadata = ObjectMeta {
             name: Some(names::machine(userid, vm_name)),
             labels: Some(labels),
@@ -95,7 +82,7 @@ impl Attempt {
             ..ObjectMeta::default()
         };
         let vm = ProxmoxVM { metadata, spec, status: None };
-        Self { vm, selector: mark.map(|mark| format!("{IDEMPOTENCY}={mark}")) }
+        Ok(Self { vm, selector: mark.map(|mark| format!("{IDEMPOTENCY}={mark}")) })
     }
 
     /// How an object that is there is related to this attempt.
@@ -135,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_request_knows_what_it_made_and_what_others_made() {
-        let first = Attempt::new(&wanted("web", 2), "main", Some("k"));
-        let relation = |name, cores, key| Attempt::new(&wanted(name, cores), "main", key).relation(&first.vm);
+        let first = Attempt::new(&wanted("web", 2), "main", Some("k")).unwrap();
+        let relation = |name, cores, key| Attempt::new(&wanted(name, cores), "main", key).unwrap().relation(&first.vm);
         assert_eq!(first.relation(&first.vm), Relation::Ours);
         assert_eq!(relation("web", 2, Some("k")), Relation::Repeated);
         assert_eq!(relation("web", 3, Some("k")), Relation::KeyReused);
@@ -147,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_object_that_is_kept_says_what_was_asked_for() {
-        let Attempt { vm, selector } = Attempt::new(&wanted("web", 2), "main", None);
+        let Attempt { vm, selector } = Attempt::new(&wanted("web", 2), "main", None).unwrap();
         assert_eq!((vm.spec.memory.to_string(), vm.spec.disk.size.to_string()), ("2Gi".to_owned(), "40Gi".to_owned()));
         assert_eq!(vm.annotations()[USERID], "7");
         assert!(selector.is_none() && vm.metadata.name.unwrap().starts_with("web-"));

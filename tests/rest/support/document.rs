@@ -28,20 +28,20 @@ pub fn hold(exchange: &Exchange<'_>) {
     let Exchange { method, path, headers, body, kind, answer } = exchange;
     let what = || format!("{method} {path} {headers:?} {body:?}\n-> {answer:?}");
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
-    let Some((template, operation, values)) = operation(method, bare) else {
+    let Some(Operation { template, described, values }) = operation(method, bare) else {
         // What there is not is not documented.
         assert!([404, 405, 307].contains(&answer.status) || bare.starts_with("/docs"), "{}", what());
         return;
     };
     let status = answer.status.to_string();
-    let documented = &operation["responses"][&status];
+    let documented = &described["responses"][&status];
     assert!(documented.is_object(), "{template} does not document {status}: {}", what());
     assert_eq!(*kind, Some("application/json"), "{}", what());
     let schema = &documented["content"]["application/json"]["schema"];
     if let Some(error) = complaint(schema, &answer.body) {
         panic!("the answer is not as documented: {error}\n{}", what());
     }
-    let right = is_right(operation, &values, query, headers, body);
+    let right = is_right(described, &values, query, headers, body);
     match answer.status {
         200..=299 => assert_eq!(right, Ok(()), "a request was taken that the document forbids: {}", what()),
         422 => {
@@ -55,8 +55,16 @@ pub fn hold(exchange: &Exchange<'_>) {
     }
 }
 
-/// The operation of a request, with the values in its path.
-fn operation<'a>(method: &str, path: &'a str) -> Option<(&'static str, &'static Value, Vec<(&'static str, &'a str)>)> {
+/// What a request asks for, by the document.
+struct Operation<'a> {
+    template: &'static str,
+    described: &'static Value,
+    /// The values in the path.
+    values: Vec<(&'static str, &'a str)>,
+}
+
+/// The operation of a request.
+fn operation<'a>(method: &str, path: &'a str) -> Option<Operation<'a>> {
     let paths = DOCUMENT["paths"].as_object()?;
     paths.iter().find_map(|(template, item)| {
         let mut values = Vec::new();
@@ -69,8 +77,8 @@ fn operation<'a>(method: &str, path: &'a str) -> Option<(&'static str, &'static 
                 }
                 None => wanted == given,
             });
-        let operation = item.get(method.to_lowercase())?;
-        fits.then_some((template.as_str(), operation, values))
+        let described = item.get(method.to_lowercase())?;
+        fits.then_some(Operation { template, described, values })
     })
 }
 
