@@ -1,7 +1,11 @@
 //! What becomes of requests for machines that are sent twice, at the same time, or in vain.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
 use futures::future::join_all;
-use reqwest::Method;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use crate::support::{Shim, Site, detail, faults, machine, settings, until};
@@ -112,26 +116,24 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains(r#"{"detail":"The body is larger"#), "{answer}");
 
-    // Without a length, or in parts, it is noticed on the way.
-    let long = format!("userid={}", "7".repeat(100_000));
-    for (kind, body) in [
-        ("application/x-www-form-urlencoded", long.clone()),
-        ("multipart/form-data; boundary=B", {
-            format!("--B\r\nContent-Disposition: form-data; name=\"userid\"\r\n\r\n{long}\r\n--B--\r\n")
-        }),
+    // Without a length it is noticed on the way: at the last byte here, so that all of it can be sent.
+    let parts = "--B\r\nContent-Disposition: form-data; name=\"userid\"\r\n\r\n";
+    for (kind, head, foot) in [
+        ("application/x-www-form-urlencoded", "userid=", ""),
+        ("multipart/form-data; boundary=B", parts, "\r\n--B--\r\n"),
     ] {
-        let stream = futures::stream::iter(
-            body.as_bytes().chunks(1000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>(),
-        );
-        let client = reqwest::Client::new();
-        let request = client.request(Method::POST, format!("{}/vm", site.shim.url));
+        let body = format!("{head}{}{foot}", "7".repeat(64 * 1024 + 1 - head.len() - foot.len()));
+        let chunks: Vec<_> = body.as_bytes().chunks(1000).map(|chunk| Ok::<_, Infallible>(frame(chunk))).collect();
+        let body = reqwest::Body::wrap(StreamBody::new(futures::stream::iter(chunks)));
+        let request = reqwest::Client::new().post(format!("{}/vm", site.shim.url));
         let request = request.header("X-API-Key", crate::support::ADMIN).header("content-type", kind);
-        let body = reqwest::Body::wrap(http_body_util::StreamBody::new(futures::StreamExt::map(stream, |chunk| {
-            chunk.map(|bytes| hyper::body::Frame::data(bytes::Bytes::from(bytes)))
-        })));
         let answer = request.body(body).send().await.unwrap();
         assert_eq!(answer.status(), 413, "{kind}");
         let told: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert!(told["detail"].as_str().unwrap().contains("larger"));
     }
+}
+
+fn frame(chunk: &[u8]) -> Frame<Bytes> {
+    Frame::data(Bytes::copy_from_slice(chunk))
 }
