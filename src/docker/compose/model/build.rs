@@ -29,7 +29,7 @@ pub struct Build {
     pub no_cache: bool,
     /// Stages for which the cache is not used.
     pub no_cache_filter: Vec<String>,
-    /// Further contexts by name, as written.
+    /// Further contexts by name: a path of the sources from their root, a URL, or `service:` and a name.
     pub additional_contexts: BTreeMap<String, String>,
     /// Whether base images are always pulled.
     pub pull: bool,

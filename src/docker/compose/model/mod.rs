@@ -38,13 +38,13 @@ pub struct Project {
     pub name: String,
     /// The services that are to run, by name. Those whose profiles are not active are left out.
     pub services: BTreeMap<String, Service>,
-    /// The networks, by the name that services use. `default` is among them if a service uses it.
+    /// The networks that services use, by the name that they use. `default` is among them if a service uses it.
     pub networks: BTreeMap<String, Network>,
-    /// The named volumes, by the name that services use.
+    /// The named volumes that services use, by the name that they use.
     pub volumes: BTreeMap<String, Volume>,
-    /// The configs, by the name that services use.
+    /// The configs that services use, by the name that they use.
     pub configs: BTreeMap<String, FileObject>,
-    /// The secrets, by the name that services use.
+    /// The secrets that services use, by the name that they use.
     pub secrets: BTreeMap<String, FileObject>,
     /// The services that are left out, since none of their profiles is active.
     pub disabled: Vec<String>,

@@ -49,6 +49,8 @@ pub enum MountKind {
         subpath: Option<String>,
         /// Labels of an anonymous volume.
         labels: BTreeMap<String, String>,
+        /// Relabelling for SELinux.
+        selinux: Option<SeLinux>,
     },
     /// A file system in memory.
     Tmpfs {

@@ -1,0 +1,9 @@
+//! Compose files to projects: against Docker Compose, and what is wrong with files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod case;
+mod limits;
+mod oracle;
+mod table;
+mod wrong;
