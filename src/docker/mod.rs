@@ -1,3 +1,5 @@
 //! Knows Docker, not Kubernetes.
 
 pub mod compose;
+pub mod engine;
+pub mod labels;
