@@ -11,3 +11,4 @@ pub mod rest;
 pub mod simulator;
 pub mod standalone;
 pub mod telemetry;
+pub mod tls;

@@ -1,3 +1,6 @@
 //! Knows Docker, not Kubernetes.
 
 pub mod compose;
+pub mod convert;
+pub mod engine;
+pub mod labels;

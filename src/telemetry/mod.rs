@@ -45,12 +45,19 @@ pub const NORMAL: &str = "info,kube_runtime::controller=error";
 /// What is logged where the terminal shows something else.
 pub const QUIET: &str = "warn,kube_runtime::controller=error";
 
+/// What is never logged in more detail than this, whoever asks: these libraries write whole requests and answers, with the
+/// environment of containers and with credentials in them.
+const RETICENT: [&str; 2] = ["bollard=info", "russh=info"];
+
 /// Begins to write logs to the standard error output; `level` is what is logged if the settings do not say.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(settings: &Settings, level: &str) -> Result<(), InvalidFilter> {
-    let filter = EnvFilter::builder().parse(settings.log.as_deref().unwrap_or(level))?;
+    let mut filter = EnvFilter::builder().parse(settings.log.as_deref().unwrap_or(level))?;
+    for directive in RETICENT {
+        filter = filter.add_directive(directive.parse()?);
+    }
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     if settings.log_json {
         logs.json().init()

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::tls;
 
 use super::{Error, Fingerprint, Result, Trust};
 
@@ -21,13 +23,15 @@ pub(super) struct FingerprintMismatch {
 }
 
 pub(super) fn config(trust: &Trust) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
+    let provider = tls::provider();
+    let builder = tls::client().map_err(unusable)?;
     Ok(match trust {
         Trust::System => builder.with_platform_verifier().map_err(unusable)?.with_no_client_auth(),
-        Trust::Bundle(pem) => builder.with_root_certificates(roots(pem)?).with_no_client_auth(),
+        Trust::Bundle(pem) => {
+            let authorities = tls::authorities(pem)
+                .map_err(|problem| Error::Settings(format!("the CA bundle is not usable: {problem}")))?;
+            builder.with_root_certificates(authorities).with_no_client_auth()
+        }
         Trust::Fingerprints(pinned) if pinned.is_empty() => {
             return Err(Error::Settings("no fingerprint is given".to_owned()));
         }
@@ -44,19 +48,6 @@ pub(super) fn config(trust: &Trust) -> Result<ClientConfig> {
 
 fn unusable(error: rustls::Error) -> Error {
     Error::Settings(format!("TLS cannot be set up: {error}"))
-}
-
-fn roots(pem: &str) -> Result<RootCertStore> {
-    let refuse = |what: String| Error::Settings(format!("the CA bundle is not usable: {what}"));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(refuse("it holds no certificate".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// Believes pinned certificates only, or any. Either way the server must prove that it has the
