@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
-use super::compose::model::{Dependency, Restart};
+use super::compose::model::{Condition, Dependency, Restart};
 
 /// What is desired.
 #[derive(Clone, Debug)]
@@ -144,6 +144,12 @@ impl Deployment {
     pub fn container_name(&self, slot: &Slot) -> String {
         let given = self.services.get(&slot.service).and_then(|service| service.container_name.clone());
         given.unwrap_or_else(|| format!("{}-{}-{}", self.project, slot.service, slot.number))
+    }
+
+    /// Whether a service is expected to do its work and end.
+    pub fn completes(&self, name: &str) -> bool {
+        let dependencies = self.services.values().filter_map(|service| service.depends_on.get(name));
+        dependencies.into_iter().any(|dependency| dependency.condition == Condition::ServiceCompletedSuccessfully)
     }
 }
 

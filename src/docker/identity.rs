@@ -6,7 +6,8 @@
 //!
 //! - its id was recorded, or
 //! - its labels fit, its image does not carry the same mark (then it was made from a copy of ours), and it has one of
-//!   the two names that the labels allow: that of its place, or the one under which it waits to take it.
+//!   the names that the labels and the id allow: that of its place, the one under which it waits to take it, or the one
+//!   under which it makes room for another.
 //!
 //! What carries the labels and none of that is a copy. It is never touched.
 
@@ -26,7 +27,7 @@ pub const RELEASE: &str = "cloudfaster.app/release";
 pub const CONTAINER: &str = "cloudfaster.app/container";
 /// What the last restart was asked for with when the container was made.
 pub const RESTART: &str = "cloudfaster.app/restart";
-/// Ids of the networks that a container was made for, separated by commas.
+/// The networks that a container was made for, as `key=id`, separated by commas.
 pub const NETWORKS: &str = "cloudfaster.app/networks";
 /// The target of an anonymous volume.
 pub const TARGET: &str = "cloudfaster.app/target";
@@ -127,9 +128,15 @@ impl Owner {
     }
 }
 
-/// The name under which a container waits, before it takes its proper name and after it lost it.
-pub fn waiting_name(proper: &str, config: &str) -> String {
-    format!("{}_{proper}", config.get(..12).unwrap_or(config))
+/// The name under which a container is made whose proper name is not free yet.
+pub fn waiting_name(proper: &str, config: &str, image: &str) -> String {
+    let hash = hash([config, image]);
+    format!("{}_{proper}", hash.get(..12).unwrap_or_default())
+}
+
+/// The name of a container that makes room for another.
+pub fn former_name(proper: &str, id: &str) -> String {
+    format!("{}_{proper}", id.get(..12).unwrap_or(id))
 }
 
 /// Hash of words, each of which ends where it ends.

@@ -62,7 +62,7 @@ pub struct Container {
     pub always_restarts: bool,
     /// A hash of the settings that can be changed while it runs.
     pub settings: String,
-    /// Ids of the networks that it is attached to; of one that does not run the engine may not tell.
+    /// Ids of the networks that it is attached to; of one that never ran the engine may not tell.
     pub networks: BTreeSet<String>,
 }
 

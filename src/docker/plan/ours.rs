@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         desired::Slot,
-        identity::{self, Claim, Owner, Thing, waiting_name},
+        identity::{self, Claim, Owner, Thing, former_name, waiting_name},
         labels,
         observed::{Container, ContainerState, Network, Observed},
         recorded::Recorded,
@@ -44,14 +44,22 @@ impl<'a> Mine<'a> {
         self.seen.state.is_up()
     }
 
-    pub fn waiting_name(&self) -> String {
-        waiting_name(self.proper_name, self.config)
+    pub fn former_name(&self) -> String {
+        former_name(self.proper_name, self.id())
+    }
+
+    /// Whether its labels and its id allow its name.
+    fn is_named(&self) -> bool {
+        let Self { seen, proper_name, config, image, .. } = self;
+        seen.name == *proper_name
+            || seen.name == waiting_name(proper_name, config, image)
+            || seen.name == self.former_name()
     }
 
     /// Ids of the networks that it was made for.
     pub fn networks(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let networks = self.seen.labels.get(identity::NETWORKS).map_or("", String::as_str);
-        networks.split(',').filter(|id| !id.is_empty())
+        networks.split(',').filter_map(|network| Some(network.split_once('=')?.1))
     }
 
     /// The services that it depends on, and whether it restarts with them.
@@ -133,7 +141,7 @@ impl<'a> Ours<'a> {
             Claim::Ours if recorded.containers.contains_key(&seen.id) => self.containers.push(mine),
             // Made from an image that somebody made of a container of ours.
             Claim::Ours if seen.image_mark.as_ref() == seen.labels.get(identity::MARK) => {}
-            Claim::Ours if seen.name == name || seen.name == mine.waiting_name() => self.containers.push(mine),
+            Claim::Ours if mine.is_named() => self.containers.push(mine),
             // It may be ours and renamed, or a copy.
             Claim::Ours if recorded.lost => self.unclear.push(&seen.name),
             Claim::Ours | Claim::Other(..) | Claim::Nobody => {}

@@ -138,7 +138,8 @@ impl<'a> Round<'a> {
         }
         let image_fits = service.keeps_image() || image.as_deref() == Some(mine.image) || image.is_none();
         let known = self.context.recorded.containers.get(mine.id());
-        let attached = mine.seen.state != ContainerState::Running
+        // Of one that never ran the engine may not tell.
+        let attached = mine.seen.state == ContainerState::Created
             || service
                 .networks
                 .iter()

@@ -176,7 +176,7 @@ impl<'a> Round<'a> {
     }
 
     /// A name that we need is somebody else's.
-    fn taken(&mut self, what: &str, name: &str, stranger: &Stranger) {
+    pub fn taken(&mut self, what: &str, name: &str, stranger: &Stranger) {
         let whose = match (
             stranger.labels.get(super::super::labels::NAMESPACE),
             stranger.labels.get(super::super::labels::NAME),
@@ -222,9 +222,18 @@ impl<'a> Round<'a> {
         }
         let (Some(config), Some(image)) = (place.config.clone(), place.image.clone()) else { return false };
         let proper_name = self.deployment.container_name(slot);
-        let ours = self.context.ours.containers.iter().any(|mine| mine.seen.name == proper_name);
-        let name = if ours {
-            waiting_name(&proper_name, &config)
+        let of_ours = |name: &str| self.context.ours.containers.iter().find(|mine| mine.seen.name == name);
+        let name = if of_ours(&proper_name).is_some() {
+            let name = waiting_name(&proper_name, &config, &image);
+            if let Some(other) = of_ours(&name).copied() {
+                // One that waited and was changed by hand.
+                match self.can_serve(&other) {
+                    true => self.act(Action::Rename { id: other.id().to_owned(), name: other.former_name() }),
+                    false => self.remove(&other),
+                }
+                return false;
+            }
+            name
         } else {
             match self.context.observed.names.get(&proper_name) {
                 None => {

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::{
     super::{
-        compose::model::Condition,
         desired::{Deployment, Slot},
         observed::ContainerState,
     },
@@ -21,19 +20,11 @@ impl Context<'_> {
         let containers = &self.ours.containers;
         // Of a service that others expect to complete an exit code of 0 says that it did. Any other may have been
         // stopped by us: it is better started once more than never.
-        let completes = |name: &str| {
-            deployment.services.values().any(|service| {
-                service
-                    .depends_on
-                    .get(name)
-                    .is_some_and(|dependency| dependency.condition == Condition::ServiceCompletedSuccessfully)
-            })
-        };
         let halted = containers.iter().filter(|mine| {
             let ended = mine.seen.state == ContainerState::Exited && mine.seen.exit_code == 0;
             ended
                 && deployment.services.get(mine.service).is_some_and(|service| ends(service.restart))
-                && !completes(mine.service)
+                && !deployment.completes(mine.service)
         });
         let halted = halted.map(|mine| (mine.id().to_owned(), mine.seen.started_at)).collect();
         // A restart that was asked for at a time has happened if everything was started since. Of any other nobody knows,

@@ -48,10 +48,11 @@ impl Context<'_> {
         let mut due = Vec::new();
         let mut again = None;
         let mut problem = None;
-        let mut under_way = false;
+        // What was begun before the deletion may yet make something.
+        let under_way = self.observed.tasks.values().any(|task| matches!(task, TaskSight::Running(_)));
         for action in actions {
             match self.observed.tasks.get(&action.key()) {
-                Some(TaskSight::Running(_)) => under_way = true,
+                Some(TaskSight::Running(_)) => {}
                 Some(TaskSight::Failed { reason, class, again: at, .. }) if *at > self.now => {
                     again = Some(again.map_or(*at, |again: jiff::Timestamp| again.min(*at)));
                     problem.get_or_insert_with(|| in_use(&action, *class, reason));
@@ -73,7 +74,7 @@ impl Context<'_> {
 }
 
 /// What somebody can do who is asked why something does not go.
-fn in_use(action: &Action, class: Class, reason: &Reason) -> Reason {
+pub(super) fn in_use(action: &Action, class: Class, reason: &Reason) -> Reason {
     let message = &reason.message;
     match (action, class) {
         (Action::RemoveNetwork { name, .. }, Class::LookAgain) => Reason::new(

@@ -12,6 +12,7 @@ use super::{
     },
     Action, Context, Look, Step,
     places::Place,
+    remove::in_use,
 };
 use crate::reason::Reason;
 
@@ -97,7 +98,8 @@ impl<'a> Round<'a> {
         match self.context.observed.tasks.get(&key) {
             Some(TaskSight::Running(_)) => self.under_way.push(key),
             Some(TaskSight::Failed { reason, class, again, .. }) if *again > self.context.now => {
-                self.problem(Problem { class: *class, reason: reason.clone(), again: Some(*again) });
+                let reason = in_use(&action, *class, reason);
+                self.problem(Problem { class: *class, reason, again: Some(*again) });
             }
             Some(TaskSight::Failed { .. } | TaskSight::Succeeded { .. }) | None => {
                 if !self.actions.contains(&action) {

@@ -6,7 +6,7 @@ use super::{
         observed::{Class, ContainerState, TaskSight},
         recorded::{Failed, Restarting},
     },
-    Action,
+    Action, Look,
     depend::Gate,
     health::Condition,
     ours::Mine,
@@ -90,8 +90,16 @@ impl<'a> Round<'a> {
             None => {}
             Some(Condition::Well) => {
                 self.replace_others(place, fresh);
-                if self.is_due_again(place, fresh) && self.gate(&place.slot.service, place.service) == Gate::Open {
-                    self.stop(fresh, true);
+                if self.deployment.completes(&place.slot.service) {
+                    let message = format!("{} runs until its work is done", fresh.seen.name);
+                    self.wait(Reason::new("WaitingForCompletion", message), None);
+                }
+                if self.is_due_again(place, fresh) {
+                    match self.gate(&place.slot.service, place.service) {
+                        Gate::Open => self.stop(fresh, true),
+                        Gate::Waiting(reason) => self.wait(reason, None),
+                        Gate::Shut(reason) => self.stall(&reason.word, reason.message),
+                    }
                 }
             }
             Some(Condition::Pending(reason, again)) => {
@@ -140,7 +148,7 @@ impl<'a> Round<'a> {
         let mut in_the_way = gone.iter().chain(&kept).filter(|(_, mine)| mine.seen.name == fresh.proper_name);
         if let Some((_, mine)) = in_the_way.next() {
             if kept.iter().any(|(_, keep)| keep.id() == mine.id()) {
-                self.act(Action::Rename { id: mine.id().to_owned(), name: mine.waiting_name() });
+                self.act(Action::Rename { id: mine.id().to_owned(), name: mine.former_name() });
             }
             return;
         }
@@ -151,11 +159,16 @@ impl<'a> Round<'a> {
 
     /// Whether a container has its proper name, which it is given otherwise.
     fn has_its_name(&mut self, mine: &Mine<'a>) -> bool {
-        let named = mine.seen.name == mine.proper_name;
-        if !named {
-            self.act(Action::Rename { id: mine.id().to_owned(), name: mine.proper_name.to_owned() });
+        if mine.seen.name == mine.proper_name {
+            return true;
         }
-        named
+        let name = mine.proper_name.to_owned();
+        match self.context.observed.names.get(&name) {
+            None => self.look(Look::ContainerName(name)),
+            Some(Some(stranger)) if stranger.id != mine.id() => self.taken("container", &name, stranger),
+            Some(_) => self.act(Action::Rename { id: mine.id().to_owned(), name }),
+        }
+        false
     }
 
     /// Starts a container. If that failed and there is an older one, that one comes back.
