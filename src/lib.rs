@@ -7,6 +7,7 @@ pub mod controller;
 pub mod docker;
 pub mod kubernetes;
 pub mod proxmox;
+pub mod reason;
 pub mod rest;
 pub mod simulator;
 pub mod standalone;

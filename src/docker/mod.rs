@@ -2,5 +2,10 @@
 
 pub mod compose;
 pub mod convert;
+pub mod desired;
 pub mod engine;
+pub mod identity;
 pub mod labels;
+pub mod observed;
+pub mod plan;
+pub mod recorded;

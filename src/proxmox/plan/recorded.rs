@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::Place;
 use crate::proxmox::wire::{Upid, Vmid};
+pub use crate::reason::Reason;
 
 /// How many attempts are kept.
 pub(super) const ATTEMPTS_KEPT: usize = 20;
@@ -111,22 +112,6 @@ pub enum Stage {
     Established,
     /// It failed and is being removed.
     Abandoning,
-}
-
-/// Why something is as it is: one word for machines, a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// In CamelCase, as in a condition.
-    pub word: String,
-    /// A sentence.
-    pub message: String,
-}
-
-impl Reason {
-    /// A reason from its word and its sentence.
-    pub fn new(word: &str, message: impl Into<String>) -> Self {
-        Self { word: word.to_owned(), message: message.into() }
-    }
 }
 
 /// A task that is awaited.

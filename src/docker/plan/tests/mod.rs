@@ -1,0 +1,10 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod build;
+mod create;
+mod explore;
+mod keep;
+mod remove;
+mod update;
+mod walker;
+mod world;

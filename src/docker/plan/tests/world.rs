@@ -1,0 +1,434 @@
+//! A small model of a Docker engine, and people who meddle.
+//!
+//! It checks each change that it is asked for: what is foreign must never be changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::build::*;
+use crate::docker::{
+    compose::model::Restart,
+    desired::{Deployment, Slot},
+    identity::{self, Owner, Thing},
+    labels,
+    observed::*,
+    plan::*,
+};
+
+/// How a call goes wrong beside what the engine refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    LostBefore,
+    LostAfter,
+}
+
+/// Why a call failed: as a classification would have it.
+pub type Refusal = (Class, &'static str, bool);
+
+const LOOK_AGAIN: Refusal = (Class::LookAgain, "Conflict", true);
+
+/// A container, and what only the model knows of it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub seen: Container,
+    /// A call of ours made it.
+    pub mine: bool,
+    pub slot: Slot,
+    pub port: Option<u16>,
+    pub shares: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub seconds: i64,
+    pub containers: BTreeMap<String, Held>,
+    /// Networks, and whether they are ours.
+    pub networks: BTreeMap<String, (Network, bool)>,
+    /// Volumes, and whether they are ours.
+    pub volumes: BTreeMap<String, (Volume, bool)>,
+    pub images: BTreeMap<String, Image>,
+    /// What the registry has.
+    pub registry: BTreeMap<String, String>,
+    made: u32,
+    /// Every change that was asked for.
+    pub calls: Vec<String>,
+    /// Ports of services.
+    pub ports: BTreeMap<String, u16>,
+    /// Services with a healthcheck.
+    pub checked: BTreeSet<String>,
+    /// Services whose new containers do not start.
+    pub unstartable: BTreeSet<String>,
+    /// Releases whose migration has run to its end.
+    pub migrated: BTreeSet<String>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let images = ["db:1", "app:1", "web:1", "logs:1"];
+        Self {
+            registry: images.map(|image| (image.to_owned(), format!("sha256:{image}"))).into(),
+            checked: ["db".to_owned()].into(),
+            ..Self::default()
+        }
+    }
+
+    fn id(&mut self, kind: &str) -> String {
+        self.made += 1;
+        format!("{kind}{:03}", self.made)
+    }
+
+    pub fn mine(&self) -> impl Iterator<Item = &Held> {
+        self.containers.values().filter(|held| held.mine)
+    }
+
+    pub fn named(&self, name: &str) -> &Held {
+        self.containers.values().find(|held| held.seen.name == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    pub fn named_mut(&mut self, name: &str) -> &mut Held {
+        self.containers.values_mut().find(|held| held.seen.name == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// Names and states of our containers.
+    pub fn states(&self) -> Vec<String> {
+        let mut states: Vec<_> =
+            self.mine().map(|held| format!("{} {}", held.seen.name, held.seen.state.word())).collect();
+        states.sort();
+        states
+    }
+
+    // What is seen.
+
+    pub fn observe(&self, owner: &Owner) -> Observed {
+        let ours = |all: &BTreeMap<String, String>| {
+            all.get(labels::NAMESPACE) == Some(&owner.namespace) && all.get(labels::NAME) == Some(&owner.name)
+        };
+        let containers = self.containers.values().map(|held| &held.seen).filter(|seen| ours(&seen.labels));
+        let networks = self.networks.values().map(|(seen, _)| seen).filter(|seen| ours(&seen.labels));
+        let volumes = self.volumes.values().map(|(seen, _)| seen).filter(|seen| ours(&seen.labels));
+        Observed {
+            containers: containers.map(|seen| (seen.id.clone(), seen.clone())).collect(),
+            networks: networks.map(|seen| (seen.id.clone(), seen.clone())).collect(),
+            volumes: volumes.map(|seen| (seen.name.clone(), seen.clone())).collect(),
+            ..Observed::default()
+        }
+    }
+
+    pub fn look(&self, look: &Look, observed: &mut Observed) {
+        match look {
+            Look::ContainerName(name) => {
+                let held = self.containers.values().find(|held| held.seen.name == *name);
+                let stranger = held.map(|held| Stranger { id: held.seen.id.clone(), labels: held.seen.labels.clone() });
+                observed.names.insert(name.clone(), stranger);
+            }
+            Look::NetworkName(name) => {
+                let strangers = self.networks.values().filter(|(seen, _)| seen.name == *name);
+                let strangers =
+                    strangers.map(|(seen, _)| Stranger { id: seen.id.clone(), labels: seen.labels.clone() });
+                observed.network_names.insert(name.clone(), strangers.collect());
+            }
+            Look::VolumeName(name) => {
+                let volume = self.volumes.get(name).map(|(seen, _)| seen.clone());
+                observed.volume_names.insert(name.clone(), volume);
+            }
+            Look::Image(image) => {
+                observed.images.insert(image.clone(), self.images.get(image).cloned());
+            }
+            Look::Log(id) => {
+                observed.logs.insert(id.clone(), "its last words".into());
+            }
+        }
+    }
+
+    // What is done.
+
+    /// Does what an action asks for.
+    pub fn act(
+        &mut self,
+        action: &Action,
+        owner: &Owner,
+        deployment: &Deployment,
+        fault: Fault,
+    ) -> Result<(), Refusal> {
+        let lost = (Class::LookAgain, "ReplyLost", false);
+        if fault == Fault::LostBefore {
+            return Err(lost);
+        }
+        self.calls.push(action.key());
+        let done = self.carry_out(action, owner, deployment);
+        if fault == Fault::LostAfter { Err(lost) } else { done }
+    }
+
+    fn carry_out(&mut self, action: &Action, owner: &Owner, deployment: &Deployment) -> Result<(), Refusal> {
+        match action {
+            Action::Pull { image, .. } => match self.registry.get(image) {
+                Some(id) => {
+                    self.images.insert(image.clone(), Image { id: id.clone(), build: None });
+                    Ok(())
+                }
+                None => Err((Class::Wait, "ImageNotFound", true)),
+            },
+            Action::Build { image, cause, .. } => {
+                let id = format!("sha256:{image}-{cause}");
+                self.images.insert(image.clone(), Image { id, build: Some(cause.clone()) });
+                Ok(())
+            }
+            Action::CreateNetwork { key } => {
+                let network = &deployment.networks[key];
+                let id = self.id("n");
+                let mut all = owner.labels(Thing::Network { key, name: &network.name });
+                all.insert(labels::compose::NETWORK.into(), key.clone());
+                all.insert(identity::CONFIG.into(), network.config.clone());
+                let created = format!("{:06}", self.seconds);
+                let seen = Network { id: id.clone(), name: network.name.clone(), labels: all, created };
+                self.networks.insert(id, (seen, true));
+                Ok(())
+            }
+            Action::RemoveNetwork { id, detach, .. } => {
+                let Some((_, mine)) = self.networks.get(id) else { return Ok(()) };
+                assert!(mine, "a foreign network is removed");
+                for container in detach {
+                    if let Some(held) = self.containers.get_mut(container) {
+                        assert!(held.mine, "a foreign container is detached");
+                        held.seen.networks.remove(id);
+                    }
+                }
+                if self.containers.values().any(|held| held.seen.state.is_up() && held.seen.networks.contains(id)) {
+                    return Err((Class::LookAgain, "InUse", true));
+                }
+                self.networks.remove(id);
+                Ok(())
+            }
+            Action::CreateVolume { key } => {
+                let volume = &deployment.volumes[key];
+                // The engine is content with any volume of that name.
+                if !self.volumes.contains_key(&volume.name) {
+                    let mut all = owner.labels(Thing::Volume { name: &volume.name });
+                    all.insert(identity::CONFIG.into(), volume.config.clone());
+                    self.volumes.insert(volume.name.clone(), (Volume { name: volume.name.clone(), labels: all }, true));
+                }
+                Ok(())
+            }
+            Action::RemoveVolume { name } => {
+                let Some((_, mine)) = self.volumes.get(name) else { return Ok(()) };
+                assert!(mine, "a foreign volume is removed");
+                self.volumes.remove(name);
+                Ok(())
+            }
+            Action::Create(creation) => self.create(creation, owner, deployment),
+            Action::Rename { id, name } => {
+                if self.containers.values().any(|held| held.seen.name == *name && held.seen.id != *id) {
+                    return Err(LOOK_AGAIN);
+                }
+                self.own(id)?.seen.name = name.clone();
+                Ok(())
+            }
+            Action::Start { id, .. } => self.start(id),
+            Action::Unpause { id } => {
+                let held = self.own(id)?;
+                if held.seen.state != ContainerState::Paused {
+                    return Err(LOOK_AGAIN);
+                }
+                held.seen.state = ContainerState::Running;
+                Ok(())
+            }
+            Action::AfterStart { id, .. } => self.own(id).map(drop),
+            Action::Stop { id, .. } => {
+                let held = self.own(id)?;
+                if held.seen.state == ContainerState::Paused {
+                    return Err(LOOK_AGAIN);
+                }
+                if held.seen.state.is_up() {
+                    self.end(id, 0);
+                }
+                Ok(())
+            }
+            Action::Remove { id } => {
+                let Some(held) = self.containers.get(id) else { return Ok(()) };
+                assert!(held.mine, "a foreign container is removed");
+                if held.seen.state.is_up() {
+                    return Err(LOOK_AGAIN);
+                }
+                self.containers.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn own(&mut self, id: &str) -> Result<&mut Held, Refusal> {
+        let held = self.containers.get_mut(id).ok_or(LOOK_AGAIN)?;
+        assert!(held.mine, "a foreign container is changed: {:?}", held.seen);
+        Ok(held)
+    }
+
+    fn create(&mut self, creation: &Creation, owner: &Owner, deployment: &Deployment) -> Result<(), Refusal> {
+        let Creation { slot, name, proper_name, config, image, networks, shared } = creation;
+        let service = deployment.services.get(&slot.service).ok_or(LOOK_AGAIN)?;
+        let gone = networks.values().any(|id| !self.networks.contains_key(id))
+            || shared.values().any(|id| !self.containers.contains_key(id));
+        if gone || self.containers.values().any(|held| held.seen.name == *name) {
+            return Err(LOOK_AGAIN);
+        }
+        let actual = self.images.get(&service.image).ok_or(LOOK_AGAIN)?.id.clone();
+        let number = slot.number;
+        let mut all =
+            owner.labels(Thing::Container { service: &slot.service, number, name: proper_name, config, image });
+        let depends_on = service
+            .depends_on
+            .iter()
+            .map(|(other, dependency)| format!("{other}:{}:{}", dependency.condition.as_str(), dependency.restart));
+        let ids: Vec<_> = networks.iter().map(|(key, id)| format!("{key}={id}")).collect();
+        for (key, value) in [
+            (labels::compose::SERVICE, slot.service.clone()),
+            (labels::compose::CONTAINER_NUMBER, number.to_string()),
+            (labels::compose::IMAGE, image.clone()),
+            (labels::compose::DEPENDS_ON, depends_on.collect::<Vec<_>>().join(",")),
+            (identity::CONFIG, config.clone()),
+            (identity::CONTAINER, proper_name.clone()),
+            (identity::RELEASE, deployment.release.clone()),
+            (identity::NETWORKS, ids.join(",")),
+        ] {
+            all.insert(key.into(), value);
+        }
+        if let Some(restart) = &deployment.restart {
+            all.insert(identity::RESTART.into(), restart.clone());
+        }
+        let id = self.id("c");
+        let seen = Container {
+            id: id.clone(),
+            name: name.clone(),
+            labels: all,
+            image_mark: None,
+            always_restarts: matches!(service.restart, Restart::Always | Restart::UnlessStopped),
+            settings: format!("settings of {actual}"),
+            ..Container::default()
+        };
+        let held = Held {
+            seen,
+            mine: true,
+            slot: slot.clone(),
+            port: self.ports.get(&slot.service).copied(),
+            shares: shared.values().cloned().collect(),
+        };
+        self.containers.insert(id, held);
+        Ok(())
+    }
+
+    /// A container starts, if it can.
+    pub fn start(&mut self, id: &str) -> Result<(), Refusal> {
+        let held = self.own(id)?.clone();
+        if held.seen.state.is_up() {
+            return Ok(());
+        }
+        let ids: Vec<_> = held.seen.labels[identity::NETWORKS]
+            .split(',')
+            .filter_map(|network| Some(network.split_once('=')?.1))
+            .collect();
+        if ids.iter().any(|id| !self.networks.contains_key(*id)) {
+            return Err((Class::LookAgain, "NotFound", true));
+        }
+        let is_up = |id: &String| self.containers.get(id).is_some_and(|held| held.seen.state.is_up());
+        if !held.shares.iter().all(is_up) {
+            return Err((Class::Retry, "StartFailed", true));
+        }
+        let port_taken = held.port.is_some()
+            && self.containers.values().any(|other| other.port == held.port && other.seen.state.is_up());
+        if port_taken {
+            return Err((Class::Wait, "PortTaken", true));
+        }
+        if self.unstartable.contains(&held.slot.service) && held.seen.state == ContainerState::Created {
+            return Err((Class::Stalled, "CommandNotFound", true));
+        }
+        let networks = ids.iter().map(|id| (*id).to_owned()).collect();
+        let checked = self.checked.contains(&held.slot.service);
+        self.seconds += 1;
+        let now = at(self.seconds);
+        let seen = &mut self.own(id)?.seen;
+        seen.state = ContainerState::Running;
+        seen.started_at = Some(now);
+        seen.networks = networks;
+        seen.health = checked.then_some(Health::Starting);
+        Ok(())
+    }
+
+    /// The process of a container ends.
+    pub fn end(&mut self, id: &str, code: i64) {
+        self.seconds += 1;
+        let now = at(self.seconds);
+        let seen = &mut self.containers.get_mut(id).unwrap().seen;
+        seen.state = ContainerState::Exited;
+        seen.exit_code = code;
+        seen.finished_at = Some(now);
+        seen.health = None;
+    }
+
+    // What happens by itself.
+
+    /// Healthchecks find out, and jobs come to their ends.
+    pub fn settle(&mut self) {
+        for held in self.containers.values_mut() {
+            if held.seen.state == ContainerState::Running && held.seen.health.is_some() {
+                held.seen.health = Some(Health::Healthy);
+            }
+        }
+        let jobs =
+            self.mine().filter(|held| held.slot.service == "migrate" && held.seen.state == ContainerState::Running);
+        for id in jobs.map(|held| held.seen.id.clone()).collect::<Vec<_>>() {
+            self.migrated.insert(self.containers[&id].seen.labels[identity::RELEASE].clone());
+            self.end(&id, 0);
+        }
+    }
+
+    /// The host goes down and comes back.
+    pub fn reboot(&mut self) {
+        self.seconds += 60;
+        let up = self.containers.values().filter(|held| held.seen.state.is_up());
+        for id in up.map(|held| held.seen.id.clone()).collect::<Vec<_>>() {
+            self.end(&id, 255);
+        }
+        let kept = self.mine().filter(|held| held.seen.exit_code == 255 && held.seen.always_restarts);
+        for id in kept.map(|held| held.seen.id.clone()).collect::<Vec<_>>() {
+            let _ = self.start(&id);
+        }
+    }
+
+    // People.
+
+    /// Somebody makes an image of a container of ours, and runs it.
+    pub fn commit_and_run(&mut self, of: &str, name: &str) {
+        let held = self.containers[of].clone();
+        let id = self.id("x");
+        let image_mark = held.seen.labels.get(identity::MARK).cloned();
+        let seen = Container { id: id.clone(), name: name.into(), image_mark, ..held.seen };
+        self.containers.insert(id, Held { seen, mine: false, port: None, ..held });
+    }
+
+    /// Somebody duplicates a container of ours, labels and all.
+    pub fn duplicate(&mut self, of: &str, name: &str) {
+        self.commit_and_run(of, name);
+        self.named_mut(name).seen.image_mark = None;
+    }
+
+    /// Somebody has a network of our network's name.
+    pub fn take_network(&mut self) {
+        let id = self.id("x");
+        let seen = Network { id: id.clone(), name: "p_default".into(), ..Network::default() };
+        self.networks.insert(id, (seen, false));
+    }
+
+    /// Somebody has a volume of our volume's name.
+    pub fn take_volume(&mut self) {
+        let seen = Volume { name: "p_data".into(), ..Volume::default() };
+        self.volumes.entry("p_data".into()).or_insert((seen, false));
+    }
+
+    /// Somebody has a container of this name.
+    pub fn take_name(&mut self, name: &str) {
+        let id = self.id("x");
+        let seen =
+            Container { id: id.clone(), name: name.into(), state: ContainerState::Running, ..Container::default() };
+        let slot = Slot::new("theirs", 1);
+        let held = Held { seen, mine: false, slot, port: None, shares: Vec::new() };
+        self.containers.insert(id, held);
+    }
+}
