@@ -307,3 +307,14 @@ async fn signalled() {
     }
     let _ = interrupted.await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_and_their_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

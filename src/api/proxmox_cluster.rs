@@ -253,10 +253,27 @@ pub struct ProxmoxClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
+    /// VMIDs that were released and by which clients of the REST API may still know a machine. Each rests for seven days before
+    /// a machine of another user of that API gets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["vmid"]))]
+    pub resting_vmids: Vec<RestingVmid>,
     /// Secrets of the operator's namespace that are held by its finalizer for this cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub held_secrets: Vec<String>,
+}
+
+/// A VMID that was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestingVmid {
+    /// The VMID.
+    pub vmid: i64,
+    /// The user whose machine had it, by the label `cloudfaster.app/user`.
+    pub owner: String,
+    /// When it was released.
+    pub released: Time,
 }
 
 impl Conditioned for ProxmoxCluster {

@@ -2,11 +2,13 @@
 //!
 //! The inventory sees a machine only when its clone was posted, and two objects may choose at the same time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
+use super::resting::{Rest, Resting};
 use crate::{
     api::ProxmoxVM,
     proxmox::{
@@ -29,6 +31,7 @@ struct Inner {
     /// Grows with each entry, so that a choice that was made before another's can be told.
     version: u64,
     entries: HashMap<String, Entry>,
+    resting: Resting,
 }
 
 /// What one object holds.
@@ -46,6 +49,8 @@ pub struct Entry {
     pub clone: Option<CloneState>,
     /// Other places whose VMIDs are not free again: leftovers.
     pub others: Vec<Place>,
+    /// The VMIDs by which clients of the REST API know it, if it was made there.
+    pub known_by: BTreeSet<Vmid>,
 }
 
 /// Where an object stands with its clone.
@@ -86,6 +91,27 @@ impl Ledger {
             }
         }
         (claims, inner.version)
+    }
+
+    /// The VMIDs that an object is not given which was made for this user of the REST API: by such a VMID clients know another
+    /// object, in whichever cluster, or knew one of another user not long ago.
+    pub fn known_to_clients(&self, uid: &str, user: &str, now: Timestamp) -> BTreeSet<Vmid> {
+        let inner = self.inner.lock();
+        let others = inner.entries.iter().filter(|(other, _)| *other != uid);
+        let known = others.flat_map(|(_, entry)| &entry.known_by).copied();
+        known.chain(inner.resting.refused_to(user, now)).collect()
+    }
+
+    /// Notes that a VMID was released by which clients may know a machine.
+    pub fn rest(&self, vmid: Vmid, rest: Rest) {
+        let mut inner = self.inner.lock();
+        inner.version = inner.version.wrapping_add(1);
+        inner.resting.add(vmid, rest);
+    }
+
+    /// The VMIDs that rest after having been released in a cluster.
+    pub fn resting(&self, cluster: &str, now: Timestamp) -> BTreeMap<Vmid, Rest> {
+        self.inner.lock().resting.of(cluster, now)
     }
 
     /// Notes what an object holds. Whether a clone has come to its end with it, so that the next one may begin.
@@ -219,6 +245,7 @@ mod tests {
             task: None,
             clone: None,
             others: vec![Place { node: "sv2".into(), vmid: vmid + 100 }],
+            known_by: BTreeSet::from([vmid]),
         }
     }
 
@@ -243,6 +270,31 @@ mod tests {
         assert_eq!(ledger.objects("main", |place| place.is_some_and(|place| place.vmid == 200)).len(), 1);
         ledger.forget(&ObjectRef::new("vm-100").within("a"));
         assert_eq!(ledger.claims("main", &owner("b")).0, Claims::default());
+    }
+
+    #[test]
+    fn what_clients_know_another_machine_by_is_given_to_none_of_theirs_in_any_cluster() {
+        let ledger = Ledger::default();
+        let now = Timestamp::from_second(1000).unwrap();
+        ledger.note("a", entry(100));
+        ledger.note("b", Entry { cluster: "other".into(), known_by: BTreeSet::from([200, 201]), ..entry(200) });
+        ledger.note("by hand", Entry { known_by: BTreeSet::new(), ..entry(300) });
+        for (vmid, owner) in [(400, "ana"), (401, "eva")] {
+            ledger.rest(vmid, Rest { cluster: "main".into(), owner: owner.into(), released: now });
+        }
+        let refused = |uid: &str, user: &str| ledger.known_to_clients(uid, user, now).into_iter().collect::<Vec<_>>();
+        assert_eq!(refused("new", "ana"), [100, 200, 201, 401]);
+        assert_eq!(refused("a", "eva"), [200, 201, 400], "its own are its own");
+        assert_eq!(ledger.resting("other", now).len(), 0);
+    }
+
+    #[test]
+    fn a_choice_made_before_a_release_is_outdated() {
+        let ledger = Ledger::default();
+        let (_, version) = ledger.claims("main", &owner("a"));
+        let released = Timestamp::from_second(1000).unwrap();
+        ledger.rest(100, Rest { cluster: "main".into(), owner: "ana".into(), released });
+        assert_eq!(ledger.claim("a", entry(100), version), Err(Outdated));
     }
 
     fn turn(vmid: u32, second: i64) -> Turn {

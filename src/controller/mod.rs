@@ -10,6 +10,7 @@ mod paused;
 mod policy;
 mod proxmox_cluster;
 mod proxmox_vm;
+mod resting;
 mod run;
 mod settings;
 mod start;

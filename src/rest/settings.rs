@@ -13,6 +13,7 @@ pub const USERS_NAMESPACE: &str = "cloudfaster-users";
 
 /// What every form of the shim is told.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "rest")]
 pub struct Settings {
     /// Namespace in which the shim keeps its API keys and users.
     #[arg(long, env = "CLOUDFASTER_REST_NAMESPACE", value_name = "NAMESPACE", default_value = NAMESPACE)]

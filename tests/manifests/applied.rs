@@ -59,7 +59,12 @@ async fn what_is_applied_stays_as_it_is_and_each_overlay_is_taken() {
     let difference = kubectl.run(&["diff", "--server-side", "-k", "manifests/base"]).await;
     assert!(difference.ok(), "{}{}", difference.out, difference.err);
     // The Prometheus Operator's definitions are not there, so its overlay is only rendered.
-    for overlay in ["manifests/overlays/single", "manifests/overlays/narrow-secrets"] {
+    for overlay in [
+        "manifests/overlays/single",
+        "manifests/overlays/narrow-secrets",
+        "manifests/overlays/rest",
+        "manifests/overlays/rest-namespace-per-user",
+    ] {
         install(&kubectl, overlay).await;
     }
 

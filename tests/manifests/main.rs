@@ -78,7 +78,12 @@ fn finds(selector: &Value, labels: &Value) -> bool {
 
 #[test]
 fn each_rule_of_a_role_says_why_it_is_there() {
-    for file in ["manifests/base/rbac.yaml", "manifests/base/tenants.yaml"] {
+    for file in [
+        "manifests/base/rbac.yaml",
+        "manifests/base/tenants.yaml",
+        "manifests/components/rest/rbac.yaml",
+        "manifests/components/rest-namespace-per-user/rbac.yaml",
+    ] {
         let text = fs::read_to_string(project(file)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         let rules: Vec<usize> = (0..lines.len()).filter(|index| lines[*index].starts_with("  - apiGroups:")).collect();
@@ -277,11 +282,66 @@ fn each_overlay_changes_what_it_promises_and_nothing_else() {
                 assert!(finds(&monitor["spec"]["selector"]["matchLabels"], &service["metadata"]["labels"]));
                 assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
             }
+            "rest" => {
+                assert_eq!((gone, changed), (vec![], vec![]));
+                assert!(
+                    new.iter().all(|id| id.contains("cloudfaster-rest") || *id == "Namespace cloudfaster-users"),
+                    "{new:?}"
+                );
+                rest_holds(&objects);
+            }
+            "rest-namespace-per-user" => {
+                assert_eq!((gone, changed), (vec![], vec![]));
+                let of_users = ["ClusterRole cloudfaster-rest-user", "ClusterRole cloudfaster-rest-namespaces"];
+                assert!(of_users.iter().all(|id| new.contains(id)), "{new:?}");
+                rest_holds(&objects);
+            }
             other => panic!("nothing is said here of the overlay {other}"),
         }
         tried += 1;
     }
     assert!(tried >= 3);
+}
+
+/// What the manifests of the REST shim promise.
+fn rest_holds(objects: &[Value]) {
+    let ours = |kind: &str| {
+        let found = of_kind(objects, kind).into_iter().find(|object| object["metadata"]["name"] == "cloudfaster-rest");
+        found.unwrap_or_else(|| panic!("{kind} cloudfaster-rest is missing"))
+    };
+    let deployment = ours("Deployment");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    for (what, selector) in [
+        ("the Deployment", &deployment["spec"]["selector"]["matchLabels"]),
+        ("the Service", &ours("Service")["spec"]["selector"]),
+        ("the budget", &ours("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]),
+        ("the NetworkPolicy", &ours("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]),
+    ] {
+        assert!(finds(selector, labels), "{what} selects {selector}, the pods have {labels}");
+    }
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let help = Command::new(env!("CARGO_BIN_EXE_cloudfaster")).args(["rest", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for port in container["ports"].as_array().unwrap() {
+        assert!(help.contains(&format!(":{}]", port["containerPort"])), "{port}: {help}");
+    }
+    for variable in container["env"].as_array().unwrap() {
+        assert!(help.contains(variable["name"].as_str().unwrap()), "{variable} is not read: {help}");
+    }
+    assert_eq!(container["image"], format!("cloudfaster:{}", env!("CARGO_PKG_VERSION")));
+    // Its Secrets are in a namespace of their own, and it reads no others.
+    for role in of_kind(objects, "ClusterRole").into_iter().chain(of_kind(objects, "Role")) {
+        let rest = role["metadata"]["name"].as_str().unwrap().starts_with("cloudfaster-rest");
+        for rule in role["rules"].as_array().unwrap().iter().filter(|_| rest) {
+            assert!(!rule.to_string().contains('*'), "{}: {rule}", id(role));
+            if rule["resources"].as_array().unwrap().contains(&json!("secrets")) {
+                assert_eq!(
+                    (&role["kind"], &role["metadata"]["namespace"]),
+                    (&json!("Role"), &json!("cloudfaster-rest"))
+                );
+            }
+        }
+    }
 }
 
 /// The YAML blocks of a page.

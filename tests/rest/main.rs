@@ -4,11 +4,14 @@
 
 mod contract;
 mod fastapi;
+mod fuzz;
 mod keys;
 #[path = "../machines/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the laboratory can do more than this needs")]
 mod laboratory;
 mod machines;
+mod numbers;
+mod page;
 mod support;
 mod trouble;
 mod users;

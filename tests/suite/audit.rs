@@ -1,4 +1,5 @@
-//! What the controller asked of the real API server in the whole suite, against what the shipped manifests let it ask.
+//! What the controller and the REST shim asked of the real API server in the whole suite, against what the shipped manifests
+//! let them ask.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +9,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::plane::{ACCOUNT, OPERATOR};
+use crate::support::plane::{ACCOUNT, OPERATOR, REST};
+
+/// The accounts, their namespaces, and the manifests that give them rights.
+const ACCOUNTS: [(&str, &str, &str); 2] =
+    [(ACCOUNT, OPERATOR, "manifests/base"), (REST, REST, "manifests/overlays/rest")];
 
 /// The right to do something to something, and the role that gives it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,10 +35,14 @@ pub fn begin() {
     std::fs::create_dir_all(folder()).expect("the folder for the audit logs");
 }
 
-/// Prints both, and tells whether they are the same.
+/// Prints what is granted and used, and tells whether it is the same, for each account.
 pub fn compare() -> bool {
-    let granted = granted();
-    let (used, refused) = used();
+    ACCOUNTS.map(|(account, namespace, manifests)| compare_one(account, namespace, manifests)) == [true; 2]
+}
+
+fn compare_one(account: &str, namespace: &str, manifests: &str) -> bool {
+    let granted = granted(account, namespace, manifests);
+    let (used, refused) = used(account, namespace);
     let mut rows: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for right in granted.union(&used) {
         let mark = match (granted.contains(right), used.contains(right)) {
@@ -43,7 +52,7 @@ pub fn compare() -> bool {
         };
         rows.entry((&right.role, &right.resource)).or_default().push(mark);
     }
-    println!("rights of {ACCOUNT}, granted by manifests/base and used in the audit log:");
+    println!("rights of {account}, granted by {manifests} and used in the audit log:");
     for ((role, resource), verbs) in rows {
         println!("  {role:<38} {resource:<36} {}", verbs.join(", "));
     }
@@ -58,11 +67,11 @@ pub fn compare() -> bool {
     same
 }
 
-/// What the manifests give the controller's account.
-fn granted() -> BTreeSet<Right> {
+/// What the manifests give an account.
+fn granted(account: &str, namespace: &str, manifests: &str) -> BTreeSet<Right> {
     let kubectl = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
     let rendered = Command::new(kubectl)
-        .args(["kustomize", "manifests/base"])
+        .args(["kustomize", manifests])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("kubectl runs");
@@ -70,7 +79,7 @@ fn granted() -> BTreeSet<Right> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&rendered).expect("the rendered manifests");
     let mut rights = BTreeSet::new();
     for binding in documents.iter().filter(|document| text(&document["kind"]).ends_with("Binding")) {
-        let ours = |subject: &Value| subject["name"] == ACCOUNT && subject["namespace"] == OPERATOR;
+        let ours = |subject: &Value| subject["name"] == account && subject["namespace"] == namespace;
         if !binding["subjects"].as_array().into_iter().flatten().any(ours) {
             continue;
         }
@@ -103,9 +112,9 @@ fn product(rule: &Value) -> Vec<(String, String, String)> {
     all
 }
 
-/// What the account did, and what it was refused, as resource and verb.
-fn used() -> (BTreeSet<Right>, BTreeSet<(String, String)>) {
-    let account = format!("system:serviceaccount:{OPERATOR}:{ACCOUNT}");
+/// What an account did, and what it was refused, as resource and verb.
+fn used(account: &str, namespace: &str) -> (BTreeSet<Right>, BTreeSet<(String, String)>) {
+    let account = format!("system:serviceaccount:{namespace}:{account}");
     let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
     for entry in std::fs::read_dir(folder()).expect("the folder of the audit logs") {
         let log = std::fs::read_to_string(entry.expect("an entry").path()).expect("an audit log");

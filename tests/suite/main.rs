@@ -7,6 +7,7 @@ mod apply;
 mod audit;
 mod definitions;
 mod life;
+mod rest;
 mod support;
 mod trouble;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     trials.both("an_older_backup_is_restored", trouble::an_older_backup_is_restored);
     trials.both("the_next_node_is_taken_and_the_status_says_why", life::the_next_node_is_taken_and_the_status_says_why);
     trials.both("a_second_manager_applies_server_side", apply::a_second_manager_applies_server_side);
+    trials.both("an_old_client_goes_on_working", rest::an_old_client_goes_on_working);
     trials.both("every_example_is_accepted", definitions::every_example_is_accepted);
     trials
         .both("a_fully_filled_object_survives_a_round_trip", definitions::a_fully_filled_object_survives_a_round_trip);

@@ -5,13 +5,18 @@ mod convert;
 mod observe;
 mod report;
 mod resolve;
+mod rest;
 mod spec;
 mod tell;
 mod write;
 
 pub use convert::to_second;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
@@ -28,7 +33,7 @@ use super::{
     run::{Kind, Next, Reconciler},
 };
 use crate::{
-    api::{ProxmoxVM, proxmox_vm::ProxmoxVMSpec},
+    api::{ProxmoxCluster, ProxmoxVM, USER, proxmox_vm::ProxmoxVMSpec},
     proxmox::{
         outcome,
         plan::{
@@ -67,6 +72,11 @@ pub enum Error {
     /// The plan does not come to an end.
     #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
     Endless(&'static str),
+    /// Others wrote the cluster's status all the time.
+    #[error(
+        "the VMIDs that are released cannot be written down in the status of ProxmoxCluster {0}: it changes all the time"
+    )]
+    Contended(String),
 }
 
 /// Reconciles `ProxmoxVM`s.
@@ -74,6 +84,8 @@ pub struct MachineReconciler {
     shared: Arc<Shared>,
     /// Uids of the objects whose tag Proxmox refused: it is best effort.
     tag_refused: Mutex<HashSet<String>>,
+    /// Taken while VMIDs that rest are written down.
+    resting: tokio::sync::Mutex<()>,
 }
 
 /// Reads what all objects have recorded, before the first of them is reconciled.
@@ -81,6 +93,12 @@ pub struct MachineReconciler {
 /// # Errors
 /// When the objects cannot be listed.
 pub async fn fill_ledger(shared: &Shared) -> Result<(), kube::Error> {
+    let clusters = Api::<DeserializeGuard<ProxmoxCluster>>::all(shared.client.clone());
+    for cluster in clusters.list(&ListParams::default()).await? {
+        if let Ok(cluster) = cluster.0 {
+            rest::learn(shared, &cluster);
+        }
+    }
     let api = Api::<DeserializeGuard<ProxmoxVM>>::all(shared.client.clone());
     for object in api.list(&ListParams::default()).await? {
         if let Ok(vm) = object.0 {
@@ -124,7 +142,14 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         task: recorded.task.as_ref().map(|task| task.upid.to_string()),
         clone: cloning.map(CloneState::Begun),
         others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
+        known_by: if vm.labels().contains_key(USER) { known_by(recorded) } else { BTreeSet::new() },
     }
+}
+
+/// The VMIDs by which clients may know an object: that of its machine, and those of its attempts.
+fn known_by(recorded: &Recorded) -> BTreeSet<Vmid> {
+    let attempts = recorded.attempts.iter().filter_map(|attempt| attempt.vmid);
+    attempts.chain(recorded.intent.as_ref().map(|intent| intent.place.vmid)).collect()
 }
 
 /// The room that the disks of a machine take which is being made.
@@ -186,7 +211,7 @@ impl Kind for ProxmoxVM {
 impl MachineReconciler {
     /// A reconciler of `ProxmoxVM`s.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, tag_refused: Mutex::default() }
+        Self { shared, tag_refused: Mutex::default(), resting: tokio::sync::Mutex::default() }
     }
 
     /// Takes steps until something must be awaited.
@@ -210,7 +235,13 @@ impl MachineReconciler {
     /// The next step, and the version of what is known of the other objects.
     fn plan(&self, walk: &Walk) -> (Step, u64) {
         let World { owner, desired, recorded, fleet } = &walk.world;
-        let (others, version) = self.shared.ledger.claims(&fleet.name, owner);
+        let (mut others, version) = self.shared.ledger.claims(&fleet.name, owner);
+        let now = Timestamp::now();
+        if recorded.intent.is_none()
+            && let Some(user) = walk.vm.labels().get(USER)
+        {
+            others.vmids.extend(self.shared.ledger.known_to_clients(&owner.uid, user, now));
+        }
         let snapshot = fleet.inventory.snapshot();
         let Sightings { machines, volumes, tasks } = &walk.sightings;
         let observed = Observed {
@@ -221,7 +252,7 @@ impl MachineReconciler {
             tasks,
             tag_refused: self.tag_refused.lock().contains(&owner.uid),
         };
-        (plan::plan(desired, owner, recorded, &observed, Timestamp::now()), version)
+        (plan::plan(desired, owner, recorded, &observed, now), version)
     }
 
     /// Takes a step; when to come back, if nothing more can be done now.

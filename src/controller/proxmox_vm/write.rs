@@ -106,12 +106,14 @@ impl MachineReconciler {
         if let (Desired::LetGo, Some(Intent { place, .. })) = (desired, &recorded.intent) {
             self.publish(&walk.vm, &tell::retained(&place.node, i64::from(place.vmid))).await;
         }
+        self.put_to_rest(&walk.vm).await?;
         Ok(finalizer::release(&self.api(&walk.vm), &walk.vm).await?)
     }
 
     /// The finalizer goes, and whatever there is in Proxmox stays.
     pub(super) async fn orphan(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
         self.publish(vm, &tell::orphaned(&vm.status.clone().unwrap_or_default())).await;
+        self.put_to_rest(vm).await?;
         finalizer::release(&self.api(vm), vm).await?;
         Ok(Next::Event)
     }

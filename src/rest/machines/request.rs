@@ -35,7 +35,7 @@ pub struct VmForm {
     #[schema(nullable = false, example = "UBUNTU24_SERVER")]
     os: Option<String>,
     /// Another name of `os`.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, example = "UBUNTU24_SERVER")]
     sistema: Option<String>,
     /// Size of the disk in GB.
     #[schema(nullable = false, minimum = 10, maximum = 500, default = 40)]
@@ -47,7 +47,7 @@ pub struct VmForm {
     #[schema(nullable = false, minimum = 1024, maximum = 16384, default = 2048)]
     memory: Option<i64>,
     /// Public SSH keys that reach it, each a line.
-    #[schema(nullable = false, max_length = 16384)]
+    #[schema(nullable = false, max_length = 16384, example = "")]
     ssh_pub_key: Option<String>,
 }
 

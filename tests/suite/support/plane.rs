@@ -11,6 +11,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudfaster");
 /// The user that the shipped manifests give the controller.
 pub const ACCOUNT: &str = "cloudfaster-controller";
 pub const OPERATOR: &str = "cloudfaster-system";
+/// The user and the namespace that they give the REST shim.
+pub const REST: &str = "cloudfaster-rest";
 
 /// Which control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,13 @@ pub struct Plane {
     state: State,
     directory: TempDir,
     backups: u32,
+    rest: Option<Rest>,
+}
+
+/// The REST shim: where it is, and its process where it has one of its own.
+struct Rest {
+    url: String,
+    _process: Option<Process>,
 }
 
 enum State {
@@ -48,7 +57,7 @@ impl Plane {
                 (plane.admin(), State::Kubernetes { plane, controller: None })
             }
         };
-        let mut plane = Self { which, kubectl, state, directory, backups: 0 };
+        let mut plane = Self { which, kubectl, state, directory, backups: 0, rest: None };
         plane.install().await;
         plane.start_controller().await;
         plane
@@ -103,9 +112,14 @@ impl Plane {
         match self.which {
             Which::Embedded => {
                 let data = self.directory.path().join("data").display().to_string();
-                let arguments = ["standalone", "--listen", "127.0.0.1:0", "--data-dir", &data];
+                let listen = ["--listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"];
+                let arguments = ["standalone", "--data-dir", &data].into_iter().chain(listen);
                 let mut started = Process::start(self.logs(), "standalone", PROGRAM, arguments, &[]).await;
                 started.said("where it serves", |line| line.contains("KUBECONFIG").then_some(())).await;
+                let url = started.said("where its REST API is", |line| {
+                    Some(line.strip_prefix("The REST API is served on ")?.split(',').next()?.to_owned())
+                });
+                self.rest = Some(Rest { url: url.await, _process: None });
                 self.state = State::Embedded { program: Some(Box::new(started)) };
             }
             Which::Kubernetes => {
@@ -120,6 +134,46 @@ impl Plane {
                 }
             }
         }
+    }
+
+    /// Starts the REST shim with the rights of the shipped manifests; on the embedded control plane it is there already.
+    pub async fn start_rest(&mut self) {
+        if self.which == Which::Embedded {
+            return;
+        }
+        self.kubectl.works(&["apply", "--server-side", "-k", "manifests/overlays/rest"]).await;
+        let token = self.kubectl.works(&["create", "token", REST, "-n", REST, "--duration", "1h"]).await;
+        self.kubernetes().kubeconfig_with_token(REST, token.trim());
+        let kubeconfig = self.kubernetes().directory().join(format!("{REST}.kubeconfig")).display().to_string();
+        let listen = ["--rest-listen=127.0.0.1:0", "--health-listen=127.0.0.1:0"];
+        let arguments = ["rest", "--kubeconfig", &kubeconfig].into_iter().chain(listen);
+        let mut process = Process::start(self.logs(), "rest", PROGRAM, arguments, &[]).await;
+        let address = process.said("where it serves", |line| {
+            let (_, rest) = line.split_once("the REST API is served address=")?;
+            Some(rest.split(' ').next()?.to_owned())
+        });
+        self.rest = Some(Rest { url: format!("http://{}", address.await), _process: Some(process) });
+    }
+
+    /// Where the REST shim is.
+    pub fn rest_url(&self) -> &str {
+        &self.rest.as_ref().expect("a REST shim runs").url
+    }
+
+    /// Waits until the REST shim answers so to whoever has this key.
+    pub async fn until_rest(&self, key: &str, status: u16) {
+        let client = reqwest::Client::new();
+        let url = format!("{}/protected", self.rest_url());
+        let answers = async || {
+            let answer = client.get(&url).header("X-API-Key", key).send().await;
+            answer.is_ok_and(|answer| answer.status() == status)
+        };
+        let waiting = async {
+            while !answers().await {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(super::process::LIMIT, waiting).await.expect("the REST API answers so");
     }
 
     /// A controller of one's own, beside the others; nobody starts it again.
