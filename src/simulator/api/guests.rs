@@ -313,7 +313,7 @@ pub(super) fn clone(call: &mut Call<'_>) -> Answer {
     if let Some(target) = target.as_ref().filter(|_| !shared) {
         return Err(ApiError::plain(format!("can't clone VM to node '{target}' (VM uses local storage)")).into());
     }
-    if call.world.guest_on(&node, newid).is_some() {
+    if call.world.is_taken_on(&node, newid) {
         return Err(ApiError::plain(format!("unable to create VM {newid}: config file already exists")).into());
     }
     if !full {

@@ -133,7 +133,7 @@ impl CloneWork {
             Some(name) => source.snapshots.get(name).cloned().ok_or(format!("snapshot '{name}' does not exist"))?,
             None => source.config.clone(),
         };
-        if world.guest_on(&node, newid).is_some() {
+        if world.is_taken_on(&node, newid) {
             return Err(format!("unable to create VM {newid}: config file already exists"));
         }
         if world.is_v9() {

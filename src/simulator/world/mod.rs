@@ -40,7 +40,7 @@ pub(crate) use self::nodes::Node as NodeView;
 pub(crate) use self::snapshot::{SnapshotStep, SnapshotWork};
 
 use self::engine::{Locks, Queue};
-use self::guest::{Guest, Report, Reports};
+use self::guest::{Guest, Kind, Report, Reports};
 use self::nodes::Node;
 use self::storage::{Storage, Volumes};
 use self::task::Tasks;
@@ -140,9 +140,14 @@ impl World {
         self.guests.get(&vmid)
     }
 
-    /// The guest if it is on that node.
+    /// The virtual machine if it is on that node.
     pub fn guest_on(&self, node: &str, vmid: u32) -> Option<&Guest> {
-        self.guests.get(&vmid).filter(|guest| guest.node == node)
+        self.guests.get(&vmid).filter(|guest| guest.node == node && guest.kind == Kind::Qemu)
+    }
+
+    /// Whether a machine or container on that node has the id.
+    pub fn is_taken_on(&self, node: &str, vmid: u32) -> bool {
+        self.guests.get(&vmid).is_some_and(|guest| guest.node == node)
     }
 
     pub fn guest_mut(&mut self, vmid: u32) -> Option<&mut Guest> {
