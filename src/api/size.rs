@@ -32,6 +32,11 @@ impl Size {
         Self { mib }
     }
 
+    /// Whether it can be written as the schema has it.
+    pub fn is_writable(self) -> bool {
+        self.mib > 0 && self.to_string().len() <= Self::MAX_LENGTH as usize
+    }
+
     /// The size in mebibytes, Proxmox' unit for memory.
     pub fn mebibytes(self) -> i64 {
         self.mib

@@ -78,6 +78,7 @@ impl Ledger {
             let of_namespace = entry.object.namespace.as_deref() == Some(&owner.namespace);
             claims.of_namespace += usize::from(of_namespace && entry.machine.is_some());
             claims.vmids.extend(entry.others.iter().map(|place| place.vmid));
+            claims.leftovers.extend(entry.others.iter().cloned());
             if let Some(machine) = &entry.machine {
                 claims.vmids.insert(machine.place.vmid);
                 // Groups are a namespace's own.
@@ -168,13 +169,18 @@ impl Ledger {
         waiting.into_iter().map(|(_, object)| object.clone()).collect()
     }
 
-    /// Notes what an object's status says it holds, unless more is known of it already.
-    pub fn introduce(&self, uid: &str, entry: impl FnOnce() -> Entry) {
+    /// Notes what an object's status says it holds, unless more is known of it already. Whether it takes the name of one
+    /// that is gone with all that it held: of an object that is made again at once nobody hears that it was gone.
+    pub fn introduce(&self, uid: &str, entry: impl FnOnce() -> Entry) -> bool {
         let mut inner = self.inner.lock();
-        if !inner.entries.contains_key(uid) {
-            inner.version = inner.version.wrapping_add(1);
-            inner.entries.insert(uid.to_owned(), entry());
+        if inner.entries.contains_key(uid) {
+            return false;
         }
+        let entry = entry();
+        inner.version = inner.version.wrapping_add(1);
+        let replaced = inner.entries.extract_if(|_, other| other.object == entry.object).count() > 0;
+        inner.entries.insert(uid.to_owned(), entry);
+        replaced
     }
 
     /// Notes what an object chose, unless another one chose since `version`.
@@ -335,6 +341,18 @@ mod tests {
         assert_eq!(running(), 1);
         ledger.settle("a");
         assert_eq!(running(), 0);
+    }
+
+    #[test]
+    fn an_object_that_takes_the_name_of_another_takes_nothing_of_what_that_held() {
+        let ledger = Ledger::default();
+        ledger.note("a", entry(100));
+        assert!(!ledger.introduce("a", || entry(101)), "it is known already");
+        assert_eq!(ledger.claims("main", &owner("z")).0.machines.len(), 1);
+        let homeless = || Entry { machine: None, others: Vec::new(), ..entry(100) };
+        assert!(ledger.introduce("b", homeless), "it was made again");
+        assert_eq!(ledger.claims("main", &owner("z")).0, Claims::default());
+        assert!(!ledger.introduce("c", || entry(102)), "another name");
     }
 
     #[test]

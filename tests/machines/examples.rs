@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloudfaster::{
-    api::proxmox_vm::AttemptOutcome,
+    api::proxmox_vm::{AttemptOutcome, Shape},
     simulator::{ClockMode, Effect, Fault, RequestRecord, Scenario},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -135,9 +135,12 @@ async fn the_configs_are_as_the_specs_say(lab: &Lab, names: &[&str]) {
         let vm = lab.simulator.vm(u32::try_from(status.vmid.unwrap()).unwrap()).unwrap();
         let config = |key: &str| vm.config.get(key).cloned().unwrap_or_default();
         assert_eq!(vm.node, status.node.unwrap());
-        assert_eq!(config("cores"), object.spec.cores.to_string(), "{name}");
-        assert_eq!(config("memory"), object.spec.memory.mebibytes().to_string(), "{name}");
-        assert_eq!(disk_of(lab, vm.vmid), object.spec.disk.size.bytes().unsigned_abs(), "{name}");
+        let Shape { cores, memory, disk, power_state: _ } = object.spec.shape();
+        assert_eq!(config("cores"), cores.unwrap().to_string(), "{name}");
+        assert_eq!(config("memory"), memory.unwrap().mebibytes().to_string(), "{name}");
+        assert_eq!(disk_of(lab, vm.vmid), disk.unwrap().size.bytes().unsigned_abs(), "{name}");
+        let sockets = object.spec.sockets.unwrap_or(1);
+        assert_eq!((status.cores, status.memory), (cores.map(|cores| cores * sockets), memory), "{name}");
         assert!(config("tags").split(';').any(|tag| tag == "cloudfaster"), "{name}: {}", config("tags"));
         let uid = object.uid().unwrap();
         for part in [installation.as_str(), "shop", name, uid.as_str(), &vm.vmid.to_string()] {

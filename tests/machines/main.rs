@@ -2,6 +2,7 @@
 //! simulated Proxmox, held to the promises of the project.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod adopt;
 mod attacks;
 mod change;
 mod clones;

@@ -46,24 +46,30 @@ pub use status::*;
     printcolumn(name = "IP", type_ = "string", json_path = ".status.ipAddresses[0]"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "OS", type_ = "string", priority = 1, json_path = ".spec.os"),
-    printcolumn(name = "Cores", type_ = "integer", priority = 1, json_path = ".spec.cores"),
-    printcolumn(name = "Memory", type_ = "string", priority = 1, json_path = ".spec.memory"),
+    printcolumn(name = "Cores", type_ = "integer", priority = 1, json_path = ".status.cores"),
+    printcolumn(name = "Memory", type_ = "string", priority = 1, json_path = ".status.memory"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
 )]
-#[x_kube(validation = Rule::new("has(self.os) != has(self.template)").message("give exactly one of os and template"))]
+#[x_kube(validation = Rule::new("[has(self.os), has(self.template), has(self.adopt)].exists_one(given, given)").message("give exactly one of os, template and adopt"))]
 #[x_kube(validation = Rule::new("has(self.os) == has(oldSelf.os) && (!has(self.os) || self.os == oldSelf.os)").message("os cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".os"))]
 #[x_kube(validation = Rule::new("has(self.template) == has(oldSelf.template) && (!has(self.template) || self.template == oldSelf.template)").message("template cannot be changed: a machine keeps the system it was cloned with; make a new machine").field_path(".template"))]
+#[x_kube(validation = Rule::new("has(self.adopt) == has(oldSelf.adopt) && (!has(self.adopt) || self.adopt.node == oldSelf.adopt.node && self.adopt.vmid == oldSelf.adopt.vmid)").message("adopt cannot be changed but for its dryRun: the object stands for that machine; make another object").field_path(".adopt"))]
+#[x_kube(validation = Rule::new("!has(self.adopt) || !has(oldSelf.adopt) || !self.adopt.dryRun || oldSelf.adopt.dryRun").message("dryRun cannot be turned on again: the machine may be adopted; the annotation cloudfaster.app/paused leaves it alone").field_path(".adopt"))]
+#[x_kube(validation = Rule::new("!has(self.adopt) || self.clone != 'Linked' && (!has(self.disk) || !has(self.disk.storage))").message("an adopted machine is not cloned: leave clone and disk.storage out").field_path(".adopt"))]
+#[x_kube(validation = Rule::new("!has(self.adopt) || self.whenMissing != 'Recreate'").message("an adopted machine has no template that it could be made anew from: leave whenMissing out").field_path(".whenMissing"))]
 #[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef").message("clusterRef cannot be changed: a machine stays in its cluster; make a new machine").field_path(".clusterRef"))]
 #[x_kube(validation = Rule::new("self.clone == oldSelf.clone").message("clone cannot be changed: a machine stays as it was cloned; make a new machine").field_path(".clone"))]
-#[x_kube(validation = Rule::new("self.clone != 'Linked' || !has(self.disk.storage)").message("a linked clone stays on the storage of its template: leave disk.storage out").field_path(".disk.storage"))]
+#[x_kube(validation = Rule::new("self.clone != 'Linked' || !has(self.disk) || !has(self.disk.storage)").message("a linked clone stays on the storage of its template: leave disk.storage out").field_path(".disk.storage"))]
+#[x_kube(validation = Rule::new("has(self.disk) == has(oldSelf.disk) || has(self.adopt) || has(self.disk) && !self.disk.size.endsWith('i') || quantity(has(self.disk) ? self.disk.size : '40Gi').compareTo(quantity(has(oldSelf.disk) ? oldSelf.disk.size : '40Gi')) >= 0").message("a disk never shrinks: give at least its present size, which is 40Gi where disk was not given").field_path(".disk"))]
+#[x_kube(validation = Rule::new("has(self.disk) == has(oldSelf.disk) || !(has(self.disk) ? has(self.disk.storage) : has(oldSelf.disk.storage))").message("disk.storage cannot be given later or taken away: a disk stays where it was made; make a new machine").field_path(".disk"))]
 #[x_kube(validation = Rule::new("!has(self.disks) || !has(oldSelf.disks) || self.disks.all(new, oldSelf.disks.all(old, old.name != new.name || !new.size.endsWith('i') || quantity(new.size).compareTo(quantity(old.size)) >= 0))").message("a disk never shrinks: give each of disks at least its present size").field_path(".disks"))]
 #[x_kube(validation = Rule::new("!has(self.disks) || !has(oldSelf.disks) || self.disks.all(new, oldSelf.disks.all(old, old.name != new.name || has(new.storage) == has(old.storage) && (!has(new.storage) || new.storage == old.storage)))").message("the storage of a disk cannot be changed: it stays where it was made; give a new disk another name").field_path(".disks"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProxmoxVMSpec {
     /// The ProxmoxCluster that the machine is made on. Cannot be changed.
     pub cluster_ref: NameRef,
-    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`. Either
-    /// this or `template` is given. Cannot be changed.
+    /// Name of the operating system, one of those for which the cluster has a template, such as `UBUNTU24_SERVER`.
+    /// Exactly one of `os`, `template` and `adopt` is given. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub os: Option<String>,
@@ -71,17 +77,22 @@ pub struct ProxmoxVMSpec {
     /// range. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateRef>,
-    /// Number of CPU cores.
-    #[serde(default = "default_cores")]
+    /// A machine that is there already and becomes this object's, where the cluster allows it, instead of `os` and
+    /// `template`. It is changed where the spec names something else, and left as it is in all that the spec does not
+    /// name. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+    /// Number of CPU cores, of each socket. 2 without; an adopted machine keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 512))]
-    pub cores: i64,
-    /// Memory, with its unit: `2Gi`. At least 16Mi.
-    #[serde(default = "default_memory")]
+    pub cores: Option<i64>,
+    /// Memory, with its unit: `2Gi`. At least 16Mi. 2Gi without; an adopted machine keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!self.endsWith('i') || quantity(self).compareTo(quantity('16Mi')) >= 0").message("Proxmox needs at least 16Mi"))]
-    pub memory: Size,
-    /// The disk that the machine boots from.
-    #[serde(default = "default_disk")]
-    pub disk: Disk,
+    pub memory: Option<Size>,
+    /// The disk that the machine boots from: of 40Gi without; an adopted machine keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     /// Further disks. Each is made before the first boot, or added to the machine as it runs, where it boots from a `scsi` or
     /// `virtio` disk; otherwise at its next boot. One that is gone
     /// from Proxmox is missed as a machine is (`whenMissing`). Disks that are not named are left as they are.
@@ -100,10 +111,11 @@ pub struct ProxmoxVMSpec {
     /// What cloud-init sets up in the guest at its first boot. Needs a template with a cloud-init drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
-    /// Whether the machine runs: `Running`, `Stopped` or `Paused`. A change applies at once. The annotation
-    /// `cloudfaster.app/restartedAt` restarts it, once for each new value.
-    #[serde(default)]
-    pub power_state: PowerState,
+    /// Whether the machine runs: `Running`, `Stopped` or `Paused`. A change applies at once. `Running` without; an adopted
+    /// machine is left as it is, on or off. The annotation `cloudfaster.app/restartedAt` restarts it, once for each new
+    /// value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
     /// How the guest is asked to shut down, when it is to stop or restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
@@ -191,18 +203,38 @@ pub struct TemplateRef {
     pub node: Option<String>,
 }
 
-fn default_cores() -> i64 {
-    2
+/// In mebibytes.
+const GIB: i64 = 1 << 10;
+
+/// What a spec asks for of a machine's size and power; nothing, where an adopted one is to keep what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// CPU cores of each socket.
+    pub cores: Option<i64>,
+    /// Memory.
+    pub memory: Option<Size>,
+    /// The disk that it boots from.
+    pub disk: Option<Disk>,
+    /// Whether it runs.
+    pub power_state: Option<PowerState>,
 }
 
-#[allow(clippy::expect_used, reason = "a literal, and a test reads it")]
-fn default_memory() -> Size {
-    "2Gi".parse().expect("a size")
-}
-
-#[allow(clippy::expect_used, reason = "a literal, and a test reads it")]
-fn default_disk() -> Disk {
-    Disk { size: "40Gi".parse().expect("a size"), storage: None }
+impl ProxmoxVMSpec {
+    /// What is asked for, with what a machine has that is made without being asked. The schema knows no defaults: it would
+    /// give them to adopted machines, too.
+    pub fn shape(&self) -> Shape {
+        let Self { cores, memory, disk, power_state, adopt, .. } = self;
+        let (cores, memory, disk, power_state) = (*cores, *memory, disk.clone(), *power_state);
+        if adopt.is_some() {
+            return Shape { cores, memory, disk, power_state };
+        }
+        Shape {
+            cores: cores.or(Some(2)),
+            memory: memory.or(Some(Size::of_mebibytes(2 * GIB))),
+            disk: disk.or(Some(Disk { size: Size::of_mebibytes(40 * GIB), storage: None })),
+            power_state: power_state.or(Some(PowerState::default())),
+        }
+    }
 }
 
 /// The disk that the machine boots from.

@@ -4,11 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ProxmoxVM;
+use super::{AdoptionPreview, ProxmoxVM};
 use crate::api::{
     conditions::Conditioned,
     disks::DiskStatus,
     power::{PowerState, Started},
+    size::Size,
 };
 
 /// Where a machine stands in its life.
@@ -20,6 +21,8 @@ pub enum Phase {
     Cloning,
     /// The clone is being configured and its disk grown.
     Configuring,
+    /// It was there before, and is being taken over.
+    Adopting,
     /// It was started for the first time.
     Starting,
     /// It runs.
@@ -46,6 +49,7 @@ impl Phase {
             Self::Pending
             | Self::Cloning
             | Self::Configuring
+            | Self::Adopting
             | Self::Starting
             | Self::Running
             | Self::Stopping
@@ -85,6 +89,18 @@ pub struct ProxmoxVMStatus {
     /// Whether the machine runs, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_state: Option<PowerState>,
+    /// CPU cores that the machine has over all its sockets, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<i64>,
+    /// Memory that the machine has, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+    /// Size of the disk that the machine boots from, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_size: Option<Size>,
+    /// What the adoption would change, while `spec.adopt.dryRun` is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionPreview>,
     /// When the machine was last started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Started>,
@@ -217,6 +233,8 @@ pub struct Intent {
 pub enum Stage {
     /// It may be cloned; it was never started.
     Creating,
+    /// It was there before, and is to get our mark.
+    Adopting,
     /// Its start was posted: it may have run.
     Starting,
     /// It was Ready once.

@@ -155,7 +155,7 @@ fn check_nic(networks: &[AllowedNetwork], mac_prefixes: &[String], nic: &Nic<'_>
 fn check_limits(limits: &Limits, request: &Request<'_>, refused: &mut Vec<String>) {
     let Limits { cores: most_cores, memory: most_memory, disk_size, disks: most_disks, machines: _ } = limits;
     let Request { cores, memory, disks, .. } = request;
-    if let Some(most) = most_cores
+    if let Some((cores, most)) = cores.zip(*most_cores)
         && cores > most
     {
         refused.push(format!("spec.cores: {cores} in all are asked for, and at most {most} are allowed"));
@@ -164,7 +164,7 @@ fn check_limits(limits: &Limits, request: &Request<'_>, refused: &mut Vec<String
         let most = (*most).filter(|most| size > most)?;
         Some(format!("{field}: {size} is asked for, and at most {most} is allowed"))
     };
-    refused.extend(more("spec.memory", memory, most_memory));
+    refused.extend(memory.as_ref().and_then(|memory| more("spec.memory", memory, most_memory)));
     refused.extend(disks.iter().filter_map(|disk| more(&format!("{}.size", disk.field), &disk.size, disk_size)));
     let count = i64::try_from(disks.len()).unwrap_or(i64::MAX);
     if let Some(most) = most_disks

@@ -6,7 +6,7 @@ use crate::api::{
     ProxmoxVM,
     disks::ExtraDisk,
     network,
-    proxmox_vm::{self, ProxmoxVMSpec},
+    proxmox_vm::{self, ProxmoxVMSpec, Shape},
     size::Size,
 };
 
@@ -17,10 +17,10 @@ pub struct Request<'a> {
     pub template: Option<Template<'a>>,
     /// The VMID of an existing machine that is to be adopted.
     pub adopts: Option<i64>,
-    /// CPU cores over all sockets.
-    pub cores: i64,
-    /// Memory.
-    pub memory: Size,
+    /// CPU cores over all sockets, if they are asked for.
+    pub cores: Option<i64>,
+    /// Memory, if it is asked for.
+    pub memory: Option<Size>,
     /// The disk that it boots from, and all others.
     pub disks: Vec<Disk<'a>>,
     /// Network cards.
@@ -75,9 +75,10 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             cluster_ref: _,
             os: _,
             template,
-            cores,
-            memory,
-            disk,
+            adopt,
+            cores: _,
+            memory: _,
+            disk: _,
             disks,
             clone: _,
             placement: _,
@@ -95,16 +96,17 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             deletion_policy: _,
             when_missing: _,
         } = &vm.spec;
-        let proxmox_vm::Disk { size, storage } = disk;
-        let boot = Disk { field: "spec.disk".to_owned(), size: *size, storage: storage.as_deref() };
+        let Shape { cores, memory, disk, power_state: _ } = vm.spec.shape();
+        let storage = vm.spec.disk.as_ref().and_then(|disk| disk.storage.as_deref());
+        let boot = disk.map(|disk| Disk { field: "spec.disk".to_owned(), size: disk.size, storage });
         Self {
             template: template.as_ref().and_then(|proxmox_vm::TemplateRef { vmid, name, node: _ }| {
                 vmid.map(Template::Vmid).or(name.as_deref().map(Template::Name))
             }),
-            adopts: None,
-            cores: cores.saturating_mul(sockets.unwrap_or(1)),
-            memory: *memory,
-            disks: std::iter::once(boot).chain(disks.iter().map(extra_disk)).collect(),
+            adopts: adopt.as_ref().map(|adopt| adopt.vmid),
+            cores: cores.map(|cores| cores.saturating_mul(sockets.unwrap_or(1))),
+            memory,
+            disks: boot.into_iter().chain(disks.iter().map(extra_disk)).collect(),
             nics: nics.iter().enumerate().map(|(index, nic)| card(index, nic)).collect(),
             addresses: cloud_init
                 .iter()

@@ -35,8 +35,8 @@ fn modest() -> Request<'static> {
     Request {
         template: None,
         adopts: None,
-        cores: 2,
-        memory: size("2Gi"),
+        cores: Some(2),
+        memory: Some(size("2Gi")),
         disks: vec![disk("spec.disk", "40Gi", None)],
         nics: Vec::new(),
         addresses: Vec::new(),
@@ -79,8 +79,8 @@ fn what_is_opened_may_be_asked_for() {
     let all = Request {
         template: Some(Template::Name("shop-base")),
         adopts: Some(700),
-        cores: 8,
-        memory: size("16Gi"),
+        cores: Some(8),
+        memory: Some(size("16Gi")),
         disks: vec![disk("spec.disk", "100Gi", Some("fast")), disk("spec.disks[data]", "1Gi", Some("shop-a"))],
         nics: [nic("vmbr1", Some(150), Some("BC:24:11:00:00:01")), nic("shopnet", None, None)].concat(),
         addresses: [address("10.20.3.4"), address("fd00:20::5")].concat(),
@@ -165,8 +165,11 @@ fn what_was_opened_is_opened_no_further() {
             "spec.disk.storage: \"faster\" may not be used; allowed: fast, shop-*",
         ),
         (Request { pool: Some("bank"), ..modest() }, "spec.pool: \"bank\" may not be used; allowed: shop"),
-        (Request { cores: 9, ..modest() }, "spec.cores: 9 in all are asked for, and at most 8 are allowed"),
-        (Request { memory: size("17Gi"), ..modest() }, "spec.memory: 17Gi is asked for, and at most 16Gi is allowed"),
+        (Request { cores: Some(9), ..modest() }, "spec.cores: 9 in all are asked for, and at most 8 are allowed"),
+        (
+            Request { memory: Some(size("17Gi")), ..modest() },
+            "spec.memory: 17Gi is asked for, and at most 16Gi is allowed",
+        ),
         (
             Request { disks: vec![disk("spec.disk", "1Gi", None), disk("spec.disks[data]", "1Ti", None)], ..modest() },
             "spec.disks[data].size: 1Ti is asked for, and at most 100Gi is allowed",
@@ -195,7 +198,7 @@ fn marks_and_reserved_tags_are_refused_to_everybody() {
 
 #[test]
 fn everything_that_is_refused_is_told_at_once() {
-    let request = Request { cores: 9, pool: Some("bank"), ..modest() };
+    let request = Request { cores: Some(9), pool: Some("bank"), ..modest() };
     let told = refused("shop", &request);
     assert!(told.contains("spec.pool") && told.contains("spec.cores"), "{told}");
 }

@@ -105,6 +105,21 @@ pub fn write_pending(pending: &plan::Pending) -> api::PendingChange {
     api::PendingChange { key, current, next }
 }
 
+/// What an adoption would change, if that is what the step shows.
+pub fn write_preview(step: &plan::Step) -> Option<api::AdoptionPreview> {
+    let plan::Step::Preview { place, differences, problem: _ } = step else { return None };
+    let differences = differences.iter().cloned().map(|plan::Difference { field, present, desired }| api::Difference {
+        field,
+        present,
+        desired,
+    });
+    Some(api::AdoptionPreview {
+        node: place.node.clone(),
+        vmid: i64::from(place.vmid),
+        differences: differences.collect(),
+    })
+}
+
 /// Where the spec wants its machine.
 pub fn placement(placement: &api::Placement) -> plan::Placement {
     let api::Placement { nodes, policy, group } = placement;
@@ -149,6 +164,7 @@ fn intent(intent: &api::Intent) -> Result<plan::Intent, InvalidStatus> {
         attempt: *attempt,
         stage: match stage {
             api::Stage::Creating => plan::Stage::Creating,
+            api::Stage::Adopting => plan::Stage::Adopting,
             api::Stage::Starting => plan::Stage::Starting,
             api::Stage::Established => plan::Stage::Established,
             api::Stage::Abandoning => plan::Stage::Abandoning,
@@ -170,6 +186,7 @@ fn write_intent(intent: &plan::Intent) -> api::Intent {
         attempt: *attempt,
         stage: match stage {
             plan::Stage::Creating => api::Stage::Creating,
+            plan::Stage::Adopting => api::Stage::Adopting,
             plan::Stage::Starting => api::Stage::Starting,
             plan::Stage::Established => api::Stage::Established,
             plan::Stage::Abandoning => api::Stage::Abandoning,

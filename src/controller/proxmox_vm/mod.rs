@@ -33,7 +33,10 @@ use super::{
     run::{Kind, Next, Reconciler},
 };
 use crate::{
-    api::{ProxmoxCluster, ProxmoxVM, USER, proxmox_vm::ProxmoxVMSpec},
+    api::{
+        ProxmoxCluster, ProxmoxVM, USER,
+        proxmox_vm::{Disk, Shape},
+    },
     proxmox::{
         outcome,
         plan::{
@@ -56,6 +59,8 @@ const DEPENDENCY: Duration = Duration::from_secs(5);
 const SECRETS: Duration = Duration::from_secs(600);
 /// How long a stalled object rests, should nobody touch it.
 const STALLED: Duration = Duration::from_secs(300);
+/// How soon a machine that may be adopted is looked at again: nobody tells of its changes.
+const PREVIEW: Duration = Duration::from_secs(30);
 /// How soon it is tried again to remove what was left behind.
 const LEFTOVERS: Duration = Duration::from_secs(20);
 /// How long after a change the list of machines shows it at the latest, the inventory's own pause included.
@@ -120,13 +125,14 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         let (in_flight, unbooted) = match intent.stage {
             Stage::Creating => (true, true),
             Stage::Starting => (false, true),
-            Stage::Established | Stage::Abandoning => (false, false),
+            Stage::Adopting | Stage::Established | Stage::Abandoning => (false, false),
         };
+        let Shape { cores, memory, disk, power_state: _ } = vm.spec.shape();
         Claim {
             place: intent.place.clone(),
-            memory: vm.spec.memory.bytes().unsigned_abs(),
-            disks: if in_flight { claimed_disks(vm, intent) } else { Vec::new() },
-            cores: if unbooted { u32::try_from(vm.spec.cores).unwrap_or_default() } else { 0 },
+            memory: memory.map_or(0, |memory| memory.bytes().unsigned_abs()),
+            disks: if in_flight { claimed_disks(vm, intent, disk.as_ref()) } else { Vec::new() },
+            cores: cores.filter(|_| unbooted).and_then(|cores| u32::try_from(cores).ok()).unwrap_or(0),
             group: vm.spec.placement.as_ref().and_then(|placement| placement.group.clone()),
             addresses: policy::addresses(&policy::Request::from(vm)),
         }
@@ -153,11 +159,10 @@ fn known_by(recorded: &Recorded) -> BTreeSet<Vmid> {
 }
 
 /// The room that the disks of a machine take which is being made.
-fn claimed_disks(vm: &ProxmoxVM, intent: &Intent) -> Vec<ClaimedDisk> {
-    let ProxmoxVMSpec { disk, disks, .. } = &vm.spec;
+fn claimed_disks(vm: &ProxmoxVM, intent: &Intent, boot: Option<&Disk>) -> Vec<ClaimedDisk> {
     let storage = |named: &Option<String>| named.clone().or_else(|| intent.storage.clone());
-    let extra = disks.iter().map(|extra| (storage(&extra.storage), extra.size));
-    let all = std::iter::once((intent.storage.clone(), disk.size)).chain(extra);
+    let extra = vm.spec.disks.iter().map(|extra| (storage(&extra.storage), extra.size));
+    let all = boot.map(|boot| (intent.storage.clone(), boot.size)).into_iter().chain(extra);
     all.map(|(storage, size)| ClaimedDisk { storage, bytes: size.bytes().unsigned_abs() }).collect()
 }
 
@@ -168,7 +173,9 @@ impl Reconciler for MachineReconciler {
     async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
         self.shared.ledger.settle(&vm.uid().unwrap_or_default());
         // Whoever waits for its cluster is woken by it, too.
-        self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm)));
+        if self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm))) {
+            self.wake_homeless(&vm.spec.cluster_ref.name);
+        }
         let done = match resolve::resolve(&self.shared, vm).await? {
             Resolved::Nothing => Ok(Next::Event),
             Resolved::Orphaned => self.orphan(vm).await,
@@ -189,10 +196,7 @@ impl Reconciler for MachineReconciler {
         for cluster in self.shared.ledger.forget(name) {
             // It may be about to go, and waits for its last machine.
             self.shared.clusters.wake(ObjectRef::new(&cluster));
-            // Others may have been refused a place for what it held: a number, an address, memory.
-            for homeless in self.shared.ledger.objects(&cluster, |place| place.is_none()) {
-                self.shared.machines.wake(homeless);
-            }
+            self.wake_homeless(&cluster);
         }
     }
 
@@ -212,6 +216,13 @@ impl MachineReconciler {
     /// A reconciler of `ProxmoxVM`s.
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared, tag_refused: Mutex::default(), resting: tokio::sync::Mutex::default() }
+    }
+
+    /// Others may have been refused a place for what an object held that is gone: a number, an address, memory, a machine.
+    fn wake_homeless(&self, cluster: &str) {
+        for homeless in self.shared.ledger.objects(cluster, |place| place.is_none()) {
+            self.shared.machines.wake(homeless);
+        }
     }
 
     /// Takes steps until something must be awaited.
@@ -285,6 +296,10 @@ impl MachineReconciler {
                 self.report(walk, &step, None).await?;
                 Some(Next::Underway(if walk.world.recorded.task.is_some() { TASK_RUNNING } else { WAITING }))
             }
+            Step::Preview { .. } => {
+                self.report(walk, &step, None).await?;
+                Some(Next::After(PREVIEW))
+            }
             Step::Stall(_) => {
                 self.report(walk, &step, None).await?;
                 Some(Next::After(STALLED))
@@ -338,7 +353,12 @@ impl MachineReconciler {
                 self.shared.ledger.wait(&owner.uid, turn);
             }
             Step::Look(_) | Step::Record(_) | Step::Act(_) => {}
-            Step::Retry(..) | Step::Wait(_) | Step::Rest { .. } | Step::Stall(_) | Step::Release => {
+            Step::Retry(..)
+            | Step::Wait(_)
+            | Step::Rest { .. }
+            | Step::Preview { .. }
+            | Step::Stall(_)
+            | Step::Release => {
                 self.shared.ledger.wait(&owner.uid, None);
             }
         }

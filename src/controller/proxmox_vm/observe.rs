@@ -45,10 +45,10 @@ impl Sightings {
         }
     }
 
-    /// Whether the machine at a place runs, if it was looked at.
-    pub fn power(&self, place: &Place) -> Option<Power> {
+    /// The machine at a place, if it was looked at and is there.
+    pub fn machine(&self, place: &Place) -> Option<&Machine> {
         match self.machines.get(place)? {
-            Sight::Present(machine) => Some(machine.power),
+            Sight::Present(machine) => Some(machine),
             Sight::Absent | Sight::Unknown(_) => None,
         }
     }

@@ -8,8 +8,12 @@ use crate::{
         conditions::{self, Verdict},
         power::PowerState,
         proxmox_vm::{Phase, ProxmoxVM, ProxmoxVMStatus},
+        size::Size,
     },
-    proxmox::plan::{Action, DiskChange, Intent, Pending, Power, Reason, Recorded, Stage, Step, TaskAction},
+    proxmox::plan::{
+        Action, Difference, DiskChange, Intent, Machine, Pending, Place, Power, Reason, Recorded, Stage, Step,
+        TaskAction,
+    },
 };
 
 /// Whether changes wait for a reboot.
@@ -25,23 +29,33 @@ pub struct Report<'a> {
     pub cloned: Option<u8>,
     /// Addresses that the guest agent told, if it was asked.
     pub addresses: Option<Vec<String>>,
-    /// Whether the machine runs, if it was looked at.
-    pub power: Option<Power>,
+    /// The machine, if it was looked at.
+    pub machine: Option<&'a Machine>,
 }
 
 /// The status after a step.
 pub fn status(vm: &ProxmoxVM, report: &Report<'_>, now: Timestamp) -> ProxmoxVMStatus {
-    let Report { recorded, step, cloned, addresses, power } = report;
+    let Report { recorded, step, cloned, addresses, machine } = report;
     let generation = vm.metadata.generation.unwrap_or_default();
     let deleting = vm.metadata.deletion_timestamp.is_some();
     let mut status = vm.status.clone().unwrap_or_default();
     status.observed_generation = generation;
     convert::write(recorded, &mut status);
-    match (&recorded.intent, power) {
-        (None, _) => status.power_state = None,
-        (Some(_), Some(power)) => status.power_state = Some(convert::write_power(*power)),
+    match (&recorded.intent, machine) {
+        (None, _) => {
+            (status.power_state, status.cores) = (None, None);
+            (status.memory, status.disk_size) = (None, None);
+        }
+        (Some(_), Some(machine)) => {
+            let Machine { current, power, .. } = machine;
+            status.power_state = Some(convert::write_power(*power));
+            status.cores = Some(i64::from(current.cores().saturating_mul(current.sockets())));
+            status.memory = size(current.memory_mib());
+            status.disk_size = current.boot_disk_size().and_then(|bytes| size(bytes >> 20));
+        }
         (Some(_), None) => {}
     }
+    status.adoption = convert::write_preview(step);
     if matches!(status.power_state, None | Some(PowerState::Stopped)) {
         status.ip_addresses.clear();
     }
@@ -83,7 +97,7 @@ fn removes_beside(recorded: &Recorded, step: &Step, deleting: bool) -> bool {
         Step::Act(Action::Stop(place) | Action::Destroy(place) | Action::FreeVolume { place, .. }) => {
             *place != intent.place
         }
-        Step::Act(_) | Step::Rest { .. } | Step::Stall(_) => false,
+        Step::Act(_) | Step::Rest { .. } | Step::Preview { .. } | Step::Stall(_) => false,
         Step::Look(_) | Step::Record(_) | Step::Retry(..) | Step::Wait(_) | Step::Release => {
             recorded.task.as_ref().is_some_and(|task| removal(task.action))
         }
@@ -103,6 +117,7 @@ fn phase(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, deleting: b
             None => Phase::Pending,
             Some(intent) => match intent.stage {
                 Stage::Abandoning => Phase::CleaningUp,
+                Stage::Adopting => Phase::Adopting,
                 Stage::Starting => Phase::Starting,
                 Stage::Established
                     if matches!(step, Step::Act(Action::Shutdown { .. })) || task == Some(TaskAction::Shutdown) =>
@@ -130,7 +145,7 @@ fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
     match intent.stage {
         Stage::Established => 100,
         Stage::Starting => 90,
-        Stage::Abandoning => 0,
+        Stage::Adopting | Stage::Abandoning => 0,
         Stage::Creating => match (step, recorded.task.as_ref().map(|task| task.action)) {
             (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => CONFIGURING,
             (Step::Act(Action::Resize { .. } | Action::Disk { .. }), _)
@@ -163,6 +178,9 @@ fn verdict(status: &ProxmoxVMStatus, recorded: &Recorded, step: &Step, moved_on:
             }
             (Verdict::Ready, Reason::new(word, message))
         }
+        Step::Preview { place, differences, problem } => {
+            (Verdict::Stalled, Reason::new("DryRun", previewed(place, differences, problem.as_ref())))
+        }
         Step::Stall(reason) => (Verdict::Stalled, reason.clone()),
         Step::Wait(reason) | Step::Retry(_, reason) => (Verdict::Reconciling, reason.clone()),
         Step::Act(action) => (Verdict::Reconciling, doing(action)),
@@ -182,6 +200,7 @@ fn underway(status: &ProxmoxVMStatus, recorded: &Recorded, moved_on: bool) -> Re
         (Some(Intent { place, stage, .. }), _) if moved_on => {
             let (word, what) = match stage {
                 Stage::Creating => ("Placed", "is to be cloned"),
+                Stage::Adopting => ("Adopting", "is to be adopted"),
                 Stage::Starting => ("Starting", "is configured"),
                 Stage::Established => ("Running", "runs"),
                 Stage::Abandoning => ("CleaningUp", "is given up"),
@@ -192,6 +211,29 @@ fn underway(status: &ProxmoxVMStatus, recorded: &Recorded, moved_on: bool) -> Re
             Some(before) => Reason::new(&before.reason, &before.message),
             None => Reason::new("Begun", "begun"),
         },
+    }
+}
+
+fn size(mib: u64) -> Option<Size> {
+    i64::try_from(mib).ok().map(Size::of_mebibytes).filter(|size| size.is_writable())
+}
+
+/// What the adoption would change, and what a person has to do for it.
+fn previewed(place: &Place, differences: &[Difference], problem: Option<&Reason>) -> String {
+    let part = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not shown)".to_owned());
+    let changes = differences.iter().map(|Difference { field, present, desired }| match (present, desired) {
+        (None, None) => field.clone(),
+        _ => format!("{field} {} → {}", part(present), part(desired)),
+    });
+    let changes: Vec<_> = changes.collect();
+    let Place { node, vmid } = place;
+    let what = match changes.as_slice() {
+        [] => format!("VM {vmid} on {node} is as the spec says, and would get a mark in its notes only"),
+        changes => format!("VM {vmid} on {node} would be changed: {}", changes.join(", ")),
+    };
+    match problem {
+        Some(problem) => format!("{what}; it cannot be adopted so: {}", problem.message),
+        None => format!("{what}; set spec.adopt.dryRun to false to adopt it"),
     }
 }
 

@@ -11,7 +11,9 @@ use crate::{
         common::SecretKeyRef,
         power::{PowerState, RESTARTED_AT, Shutdown},
         proxmox_cluster::ProxmoxClusterSpec,
-        proxmox_vm::{self, CloneKind, CloudInit, DeletionPolicy, ProxmoxVMSpec, RebootPolicy, WhenMissing},
+        proxmox_vm::{
+            self, Adopt, CloneKind, CloudInit, DeletionPolicy, ProxmoxVMSpec, RebootPolicy, Shape, WhenMissing,
+        },
     },
     controller::{
         Shared, finalizer,
@@ -21,7 +23,8 @@ use crate::{
     },
     proxmox::{
         plan::{
-            self, Desired, MachineSpec, Owner, PowerSpec, Reason, Recorded, ShutdownSpec, Source, TemplateRef, Terms,
+            self, Desired, MachineSpec, Owner, Place, PowerSpec, Reason, Recorded, ShutdownSpec, Source, TemplateRef,
+            Terms,
         },
         restart,
         wire::Vmid,
@@ -100,10 +103,11 @@ async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
     if deleting && !held {
         return Err(Stop::Resolved(Resolved::Nothing));
     }
+    let adopted = vm.spec.adopt.is_some();
     let end = match vm.spec.deletion_policy {
         _ if !deleting => None,
-        DeletionPolicy::Delete => Some(Desired::Gone { protection: vm.spec.protection }),
-        DeletionPolicy::Retain => Some(Desired::LetGo),
+        DeletionPolicy::Delete => Some(Desired::Gone { protection: vm.spec.protection, adopted }),
+        DeletionPolicy::Retain => Some(Desired::LetGo { adopted }),
         DeletionPolicy::Orphan => return Err(Stop::Resolved(Resolved::Orphaned)),
     };
     let recorded = recorded(vm, held)?;
@@ -207,14 +211,15 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         cluster_ref: _,
         os,
         template,
-        cores,
-        memory,
-        disk,
+        adopt,
+        cores: _,
+        memory: _,
+        disk: _,
         disks,
         clone,
         placement,
         cloud_init,
-        power_state,
+        power_state: _,
         shutdown,
         reboot_policy,
         sockets,
@@ -227,6 +232,7 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
         deletion_policy: _,
         when_missing,
     } = &vm.spec;
+    let Shape { cores, memory, disk, power_state } = vm.spec.shape();
     let cloud_init = match cloud_init {
         Some(cloud_init) => {
             Some(read_cloud_init(shared.client.clone(), &vm.namespace().unwrap_or_default(), cloud_init).await?)
@@ -235,16 +241,16 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
     };
     Ok(MachineSpec {
         name: vm.name_any(),
-        source: source(os.as_deref(), template.as_ref())?,
-        cores: spec::count("spec.cores", *cores)?,
-        memory_mib: memory.mebibytes().unsigned_abs(),
-        disk_bytes: disk.size.bytes().unsigned_abs(),
-        storage: disk.storage.clone(),
+        source: source(os.as_deref(), template.as_ref(), adopt.as_ref())?,
+        cores: cores.map(|cores| spec::count("spec.cores", cores)).transpose()?,
+        memory_mib: memory.map(|memory| memory.mebibytes().unsigned_abs()),
+        disk_bytes: disk.as_ref().map(|disk| disk.size.bytes().unsigned_abs()),
+        storage: disk.and_then(|disk| disk.storage),
         disks: spec::disks(disks),
         linked: *clone == CloneKind::Linked,
         placement: placement.as_ref().map(convert::placement).unwrap_or_default(),
         cloud_init,
-        power: power(vm, *power_state, shutdown.as_ref(), *reboot_policy),
+        power: power(vm, power_state, shutdown.as_ref(), *reboot_policy),
         sockets: sockets.map(|sockets| spec::count("spec.sockets", sockets)).transpose()?,
         cpu_type: cpu_type.clone(),
         nics: spec::nics(nics)?,
@@ -257,28 +263,34 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
 }
 
 /// What the machine is cloned from.
-fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>) -> Result<Source, Stop> {
-    let number = |vmid: i64| {
-        Vmid::try_from(vmid).map_err(|_| stall("InvalidSpec", format!("spec.template.vmid: {vmid} is no VMID")))
+fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>, adopt: Option<&Adopt>) -> Result<Source, Stop> {
+    let number = |field: &str, vmid: i64| {
+        Vmid::try_from(vmid).map_err(|_| stall("InvalidSpec", format!("{field}.vmid: {vmid} is no VMID")))
     };
     let named = |node: &Option<String>, template| Source::Template { template, node: node.clone() };
-    match (os, template) {
-        (Some(os), None) => Ok(Source::Os(os.to_owned())),
-        (None, Some(proxmox_vm::TemplateRef { vmid: Some(vmid), name: None, node })) => {
-            Ok(named(node, TemplateRef::Vmid(number(*vmid)?)))
+    match (os, template, adopt) {
+        (Some(os), None, None) => Ok(Source::Os(os.to_owned())),
+        (None, None, Some(Adopt { node, vmid, dry_run })) => {
+            let place = Place { node: node.clone(), vmid: number("spec.adopt", *vmid)? };
+            Ok(Source::Machine { place, dry_run: *dry_run })
         }
-        (None, Some(proxmox_vm::TemplateRef { vmid: None, name: Some(name), node })) => {
+        (None, Some(proxmox_vm::TemplateRef { vmid: Some(vmid), name: None, node }), None) => {
+            Ok(named(node, TemplateRef::Vmid(number("spec.template", *vmid)?)))
+        }
+        (None, Some(proxmox_vm::TemplateRef { vmid: None, name: Some(name), node }), None) => {
             Ok(named(node, TemplateRef::Name(name.clone())))
         }
-        (None, Some(_)) => Err(stall("InvalidSpec", "spec.template: give exactly one of vmid and name")),
-        (Some(_), Some(_)) | (None, None) => Err(stall("InvalidSpec", "spec: give exactly one of os and template")),
+        (None, Some(_), None) => Err(stall("InvalidSpec", "spec.template: give exactly one of vmid and name")),
+        (None, None, None) | (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            Err(stall("InvalidSpec", "spec: give exactly one of os, template and adopt"))
+        }
     }
 }
 
-fn power(vm: &ProxmoxVM, state: PowerState, shutdown: Option<&Shutdown>, reboot: RebootPolicy) -> PowerSpec {
+fn power(vm: &ProxmoxVM, state: Option<PowerState>, shutdown: Option<&Shutdown>, reboot: RebootPolicy) -> PowerSpec {
     let Shutdown { timeout_seconds, force_after_timeout } = shutdown.cloned().unwrap_or_default();
     PowerSpec {
-        state: convert::power(state),
+        state: state.map(convert::power),
         shutdown: ShutdownSpec {
             seconds: u32::try_from(timeout_seconds.max(1)).unwrap_or(u32::MAX),
             force: force_after_timeout,

@@ -32,7 +32,7 @@ impl MachineReconciler {
         let lost = recorded.is_err() || resolve::is_lost(vm, finalizer::is_held(vm));
         let recorded = Recorded { lost, ..recorded.unwrap_or_default() };
         self.shared.ledger.wait(&vm.uid().unwrap_or_default(), None);
-        let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None, power: None };
+        let report = Report { recorded: &recorded, step: &step, cloned: None, addresses: None, machine: None };
         self.write(vm, report::status(vm, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
     }
@@ -46,8 +46,8 @@ impl MachineReconciler {
     ) -> Result<bool, Error> {
         let recorded = &walk.world.recorded;
         let place = recorded.intent.as_ref().map(|intent| &intent.place);
-        let power = place.and_then(|place| walk.sightings.power(place));
-        let report = Report { recorded, step, cloned: walk.sightings.cloned(), addresses, power };
+        let machine = place.and_then(|place| walk.sightings.machine(place));
+        let report = Report { recorded, step, cloned: walk.sightings.cloned(), addresses, machine };
         let status = report::status(&walk.vm, &report, Timestamp::now());
         let written = self.write(&walk.vm, status).await?;
         let news = written.is_some();
@@ -103,7 +103,7 @@ impl MachineReconciler {
     /// Nothing is left to do: the finalizer goes. A machine that stays is told of.
     pub(super) async fn release(&self, walk: &Walk) -> Result<(), Error> {
         let World { desired, recorded, .. } = &walk.world;
-        if let (Desired::LetGo, Some(Intent { place, .. })) = (desired, &recorded.intent) {
+        if let (Desired::LetGo { .. }, Some(Intent { place, .. })) = (desired, &recorded.intent) {
             self.publish(&walk.vm, &tell::retained(&place.node, i64::from(place.vmid))).await;
         }
         self.put_to_rest(&walk.vm).await?;

@@ -1,7 +1,7 @@
 //! A machine's config, disk and tags: changed where they differ from the spec, one call after the other.
 
 use super::{
-    Action, ConfigValues, Context, Intent, Machine, MachineSpec, Pending, Reason, Reboot, Recorded, Stage, Step,
+    Action, ConfigValues, Context, Intent, Machine, MachineSpec, Pending, Place, Reason, Reboot, Recorded, Stage, Step,
 };
 use super::{config, notes};
 
@@ -53,16 +53,10 @@ impl Context<'_> {
         let password = config::new_password(spec, self.owner, intent, self.recorded, config);
         let prepares = |(key, _): &config::Setting| is_cloud_init(key);
         if config.cloudinit_drive().is_none() && (password.is_some() || set.iter().any(prepares)) {
-            return Some(Step::Stall(Reason::new(
-                "NoCloudInitDrive",
-                format!(
-                    "VM {} on {} has no drive for cloud-init, so nothing of spec.cloudInit can reach the guest; add one to \
-                     it in Proxmox, or take spec.cloudInit away",
-                    place.vmid, place.node
-                ),
-            )));
+            return Some(Step::Stall(no_cloud_init_drive(place)));
         }
-        set.extend(config::second_mark(self.owner, place, config));
+        // One that was adopted knows itself by its own.
+        set.extend(config::second_mark(self.owner, place, config).filter(|_| !self.adopted));
         let notes = notes::difference(spec, self.owner, place, self.recorded, machine);
         set.extend(notes.map(|notes| ("description".to_owned(), notes)));
         let delete = config::unwanted(spec, self.recorded, config);
@@ -76,8 +70,8 @@ impl Context<'_> {
     fn grow(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
         let config = &machine.config;
         let (disk, size) = config.boot_disk().zip(config.boot_disk_size())?;
-        let (place, disk) = (intent.place.clone(), disk.to_owned());
-        (size < spec.disk_bytes).then_some(Step::Act(Action::Resize { place, disk, bytes: spec.disk_bytes }))
+        let bytes = spec.disk_bytes.filter(|bytes| size < *bytes)?;
+        Some(Step::Act(Action::Resize { place: intent.place.clone(), disk: disk.to_owned(), bytes }))
     }
 
     fn tag(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine) -> Option<Step> {
@@ -107,7 +101,16 @@ impl Context<'_> {
     }
 }
 
+pub(super) fn no_cloud_init_drive(place: &Place) -> Reason {
+    let message = format!(
+        "VM {} on {} has no drive for cloud-init, so nothing of spec.cloudInit can reach the guest; add one to it in Proxmox, \
+         or take spec.cloudInit away",
+        place.vmid, place.node
+    );
+    Reason::new("NoCloudInitDrive", message)
+}
+
 /// Whether a key is one that reaches the guest by its cloud-init drive.
-fn is_cloud_init(key: &str) -> bool {
+pub(super) fn is_cloud_init(key: &str) -> bool {
     key.starts_with("ipconfig") || matches!(key, "ciuser" | "cipassword" | "sshkeys" | "nameserver" | "searchdomain")
 }

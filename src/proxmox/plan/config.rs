@@ -41,8 +41,12 @@ pub(super) fn differences(spec: &MachineSpec, stage: Stage, config: &VmConfig) -
         recreate: _,
     } = spec;
     let mut changes = Changes::default();
-    changes.set("cores", config.cores() != *cores, cores);
-    changes.set("memory", config.memory_mib() != *memory_mib, memory_mib);
+    if let Some(cores) = cores {
+        changes.set("cores", config.cores() != *cores, cores);
+    }
+    if let Some(memory_mib) = memory_mib {
+        changes.set("memory", config.memory_mib() != *memory_mib, memory_mib);
+    }
     if let Some(sockets) = sockets {
         changes.set("sockets", config.sockets() != *sockets, sockets);
     }
@@ -116,7 +120,7 @@ fn join_parts(parts: &BTreeMap<String, String>) -> String {
 }
 
 /// The model in a line such as `host,flags=+aes`.
-fn cpu_model(line: &str) -> Option<&str> {
+pub fn cpu_model(line: &str) -> Option<&str> {
     line.split(',').find_map(|part| match part.split_once('=') {
         Some(("cputype", model)) => Some(model),
         Some(_) => None,
@@ -188,6 +192,20 @@ impl NicLine {
         let first = mac.as_ref().map_or_else(|| model.clone(), |mac| format!("{model}={mac}"));
         let options = options.iter().map(|(key, value)| format!("{key}={value}"));
         std::iter::once(first).chain(options).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Nic {
+    /// A network card as Proxmox writes it; none, if it is on no bridge.
+    pub fn read(line: &str) -> Option<Self> {
+        let NicLine { model, mac, options } = NicLine::read(Some(line));
+        Some(Self {
+            bridge: options.get("bridge")?.clone(),
+            model: Some(model),
+            vlan: options.get("tag").and_then(|tag| tag.parse().ok()),
+            firewall: options.get("firewall").map(|on| on == "1"),
+            mac,
+        })
     }
 }
 

@@ -107,8 +107,8 @@ impl Context<'_> {
         }
         // Never sent before it is written down: from here on the machine may have run.
         self.change(spec, intent, machine).unwrap_or_else(|| match spec.power.state {
-            Power::Running | Power::Paused => self.starting(intent),
-            Power::Stopped => self.establish(&intent.place, Power::Stopped),
+            Some(Power::Running | Power::Paused) => self.starting(intent),
+            Some(Power::Stopped) | None => self.establish(&intent.place, Power::Stopped),
         })
     }
 

@@ -27,12 +27,12 @@ pub struct MachineSpec {
     pub name: String,
     /// What it is cloned from.
     pub source: Source,
-    /// CPU cores.
-    pub cores: u32,
-    /// Memory in MiB.
-    pub memory_mib: u64,
-    /// Size of the boot disk in bytes.
-    pub disk_bytes: u64,
+    /// CPU cores; as they are, if not given.
+    pub cores: Option<u32>,
+    /// Memory in MiB; as it is, if not given.
+    pub memory_mib: Option<u64>,
+    /// Size of the boot disk in bytes; as it is, if not given.
+    pub disk_bytes: Option<u64>,
     /// The storage that the boot disk is to be made on, if not that of the template.
     pub storage: Option<String>,
     /// The disks beside it, by their names.
@@ -85,7 +85,7 @@ pub struct ExtraDisk {
 impl MachineSpec {
     /// Bytes that the machine's disks need on each storage, its boot disk being on this one.
     pub fn demands<'a>(&'a self, boot_storage: &'a str) -> BTreeMap<&'a str, u64> {
-        let mut demands = BTreeMap::from([(boot_storage, self.disk_bytes)]);
+        let mut demands = BTreeMap::from([(boot_storage, self.disk_bytes.unwrap_or(0))]);
         for disk in self.disks.values() {
             let bytes = demands.entry(disk.storage.as_deref().unwrap_or(boot_storage)).or_default();
             *bytes = bytes.saturating_add(disk.bytes);
@@ -112,8 +112,8 @@ pub struct Nic {
 /// Whether a machine runs, and how that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PowerSpec {
-    /// What it is to be at rest.
-    pub state: Power,
+    /// What it is to be at rest; as it is, if not given.
+    pub state: Option<Power>,
     /// How the guest is asked to end.
     pub shutdown: ShutdownSpec,
     /// What the last restart was asked for with; another value asks for another restart.
@@ -124,7 +124,7 @@ pub struct PowerSpec {
 
 impl Default for PowerSpec {
     fn default() -> Self {
-        Self { state: Power::Running, shutdown: ShutdownSpec::default(), restart: None, reboot: false }
+        Self { state: Some(Power::Running), shutdown: ShutdownSpec::default(), restart: None, reboot: false }
     }
 }
 
@@ -178,6 +178,23 @@ pub enum Source {
         /// Our name of the node that has it, if that is said.
         node: Option<String>,
     },
+    /// Nothing: it is there already, and becomes ours.
+    Machine {
+        /// Where it is said to be.
+        place: Place,
+        /// It is only looked at.
+        dry_run: bool,
+    },
+}
+
+impl Source {
+    /// The machine that is to be adopted.
+    pub(super) fn adoptee(&self) -> Option<&Place> {
+        match self {
+            Self::Os(_) | Self::Template { .. } => None,
+            Self::Machine { place, dry_run: _ } => Some(place),
+        }
+    }
 }
 
 impl Default for Source {
@@ -192,6 +209,7 @@ impl fmt::Display for Source {
             Self::Os(os) => f.write_str(os),
             Self::Template { template, node: None } => template.fmt(f),
             Self::Template { template, node: Some(node) } => write!(f, "{template} on {node}"),
+            Self::Machine { place: Place { node, vmid }, dry_run: _ } => write!(f, "VM {vmid} on {node}"),
         }
     }
 }
@@ -358,9 +376,14 @@ pub enum Desired {
     Gone {
         /// Whether the spec protects it, which holds also against the deletion of its object.
         protection: Option<bool>,
+        /// Whether its machine was there before it.
+        adopted: bool,
     },
     /// Its machine stays as it is, without our marks. Nothing else of it is to be left.
-    LetGo,
+    LetGo {
+        /// Whether its machine was there before it.
+        adopted: bool,
+    },
 }
 
 impl Desired {
@@ -368,7 +391,7 @@ impl Desired {
     pub fn is_end(&self) -> bool {
         match self {
             Self::Running { .. } => false,
-            Self::Gone { .. } | Self::LetGo => true,
+            Self::Gone { .. } | Self::LetGo { .. } => true,
         }
     }
 }

@@ -110,7 +110,7 @@ impl Context<'_> {
         Ok(lack.map(|lack| Reason::new(&lack.word, format!("{node}: {}", lack.message))).map(|lack| {
             match intent.stage {
                 Stage::Creating => self.record(|recorded| recorded.give_up(lack)),
-                Stage::Starting | Stage::Established | Stage::Abandoning => Step::Wait(lack),
+                Stage::Adopting | Stage::Starting | Stage::Established | Stage::Abandoning => Step::Wait(lack),
             }
         }))
     }
@@ -228,6 +228,23 @@ pub(super) fn pending(spec: &MachineSpec, recorded: &Recorded, machine: &Machine
     let unnamed = recorded.disks.iter().filter(|known| !spec.disks.contains_key(&known.name));
     let going = unnamed.filter_map(|known| Some(find(current, &known.name, Some(known))?.0.to_owned()));
     named.chain(going).collect()
+}
+
+/// The disks that the spec names and that a machine has otherwise, or not at all: the name, what is there, and what is
+/// to be.
+pub(super) fn unlike<'a>(spec: &'a MachineSpec, config: &VmConfig) -> Vec<(&'a str, Option<String>, String)> {
+    let unlike = spec.disks.iter().filter_map(|(name, disk)| {
+        let size = format!("{}G", gibibytes(disk.bytes));
+        let Some((_, drive)) = find(config, name, None) else {
+            return Some((name.as_str(), None, format!("a new one of {size}")));
+        };
+        let mut wanted = with_options(&drive, name, disk);
+        if drive.size().is_some_and(|present| present < disk.bytes) {
+            wanted.options.insert("size".to_owned(), size);
+        }
+        (wanted != drive).then(|| (name.as_str(), Some(drive.to_string()), wanted.to_string()))
+    });
+    unlike.collect()
 }
 
 /// Where a config has a disk: by its serial number, else by the volume that was recorded. Never the one that it boots from.

@@ -117,7 +117,7 @@ impl Context<'_> {
                     place.vmid
                 ),
             )),
-            Stage::Creating | Stage::Starting | Stage::Abandoning => {
+            Stage::Creating | Stage::Adopting | Stage::Starting | Stage::Abandoning => {
                 let reason = Reason::new("Disappeared", "the machine disappeared before it was ready");
                 self.record(|recorded| recorded.give_up(reason))
             }

@@ -18,6 +18,7 @@ impl Context<'_> {
                 // Of one that was found by its marks nobody knows whether it ran.
                 Stage::Creating if intent.template.is_none() && self.is_whole(&intent.place)? => Some(intent),
                 Stage::Creating | Stage::Abandoning => return self.remove_attempt(intent, Removal::FailedAttempt),
+                Stage::Adopting => return self.end_adoption(intent),
                 Stage::Starting | Stage::Established => Some(intent),
             },
             None => None,
@@ -89,7 +90,7 @@ impl Context<'_> {
         };
         let config = &machine.config;
         let notes = notes::unmarked(config);
-        let tagged = config.tags().iter().any(|tag| tag == TAG) && !self.observed.tag_refused;
+        let tagged = config.tags().iter().any(|tag| tag == TAG) && !self.observed.tag_refused && !self.adopted;
         if whose(self.owner, place, config) != Whose::Ours || (notes.is_none() && !tagged) {
             return Ok(None);
         }

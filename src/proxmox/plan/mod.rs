@@ -6,6 +6,7 @@
 // An early answer is a step like any other; there is one for each plan.
 #![allow(clippy::result_large_err)]
 
+mod adopt;
 mod change;
 mod config;
 mod create;
@@ -30,7 +31,7 @@ mod whose;
 use jiff::Timestamp;
 
 pub use change::succeeded;
-pub use config::TAG;
+pub use config::{TAG, cpu_model};
 pub use desired::*;
 pub use observed::*;
 pub use queue::QUEUED;
@@ -48,23 +49,31 @@ const RETRIES_PER_NODE: i64 = 5;
 ///
 /// Steps that look or record are answered at once, with the plan asked again; a step that acts makes one change.
 pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Observed<'_>, now: Timestamp) -> Step {
-    let protection = match desired {
-        Desired::Running { machine, .. } => machine.protection,
-        Desired::Gone { protection } => *protection,
-        Desired::LetGo => None,
+    let (protection, adoptee, adopted) = match desired {
+        Desired::Running { machine, .. } => {
+            let adoptee = machine.source.adoptee();
+            (machine.protection, adoptee, adoptee.is_some())
+        }
+        Desired::Gone { protection, adopted } => (*protection, None, *adopted),
+        Desired::LetGo { adopted } => (None, None, *adopted),
     };
     let reserve_storage = match desired {
         Desired::Running { fleet, .. } => fleet.reserve_storage,
-        Desired::Gone { .. } | Desired::LetGo => 0,
+        Desired::Gone { .. } | Desired::LetGo { .. } => 0,
     };
-    let context = Context { owner, protection, reserve_storage, recorded, observed, now };
+    let ends = desired.is_end();
+    let context = Context { owner, ends, protection, adoptee, adopted, reserve_storage, recorded, observed, now };
     let step = match desired {
         _ if recorded.lost => context.recover_from_marks(),
         Desired::Gone { .. } => context.remove_everything(),
-        Desired::LetGo => context.let_go(),
+        Desired::LetGo { .. } => context.let_go(),
         Desired::Running { machine, fleet, terms } => match &recorded.intent {
-            None => context.new_on_terms(terms).unwrap_or_else(|| context.choose_place(machine, fleet)),
+            None => context.new_on_terms(terms).unwrap_or_else(|| match &machine.source {
+                Source::Os(_) | Source::Template { .. } => context.choose_place(machine, fleet),
+                Source::Machine { place, dry_run } => context.adopt(machine, fleet, place, *dry_run),
+            }),
             Some(intent) => match intent.stage {
+                Stage::Adopting => context.take_into_care(machine, intent),
                 Stage::Creating => context.create(machine, fleet, intent),
                 Stage::Starting | Stage::Established => context.keep(machine, intent),
                 Stage::Abandoning => context.remove_attempt(intent, Removal::FailedAttempt),
@@ -73,7 +82,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
     };
     let step = match desired {
         Desired::Running { terms, .. } => context.on_terms(terms, flatten(step)),
-        Desired::Gone { .. } | Desired::LetGo => flatten(step),
+        Desired::Gone { .. } | Desired::LetGo { .. } => flatten(step),
     };
     match step {
         Step::Act(action) if context.lacks_quorum(action.node()) && !matches!(action, Action::StopTask(_)) => {
@@ -124,10 +133,16 @@ enum Seen<'a> {
 /// What every part of the plan reads.
 struct Context<'a> {
     owner: &'a Owner,
+    /// The object is to end.
+    ends: bool,
     /// What the spec says of the machine's protection.
     protection: Option<bool>,
     /// Room that is kept free on each storage, in bytes.
     reserve_storage: u64,
+    /// The machine that the spec wants to adopt.
+    adoptee: Option<&'a Place>,
+    /// The object's machine was there before it.
+    adopted: bool,
     recorded: &'a Recorded,
     observed: &'a Observed<'a>,
     now: Timestamp,

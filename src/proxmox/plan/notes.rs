@@ -18,12 +18,22 @@ pub(super) fn difference(
     let old = machine.config.description();
     let mark = owner.mark(place.vmid);
     let restart = restart(spec, recorded, machine);
-    let there = text(&machine.config);
+    let other = other_text(spec, &machine.config).map(|(_, wanted)| wanted);
+    let same = other.is_none() && Mark::find(old).one() == Some(&mark) && restart::find(old) == restart;
+    (!same).then(|| compose(&other.unwrap_or_else(|| text(&machine.config)), &mark, restart))
+}
+
+/// The user's part of the notes, and what it is to be, if that is something else.
+pub(super) fn other_text(spec: &MachineSpec, config: &VmConfig) -> Option<(String, String)> {
+    let there = text(config);
     // Proxmox keeps no blanks at the ends of lines.
-    let wanted = spec.description.as_ref().map(|text| tidy(text));
-    let same_text = wanted.as_ref().is_none_or(|wanted| *wanted == tidy(&there));
-    let same = same_text && Mark::find(old).one() == Some(&mark) && restart::find(old) == restart;
-    (!same).then(|| compose(wanted.as_ref().unwrap_or(&there), &mark, restart))
+    let wanted = tidy(spec.description.as_ref()?);
+    (wanted != tidy(&there)).then_some((there, wanted))
+}
+
+/// The notes as they are, with our mark in place of any other. The restart that they speak of happened to this machine.
+pub(super) fn marked(config: &VmConfig, mark: &Mark) -> String {
+    compose(&text(config), mark, restart::find(config.description()))
 }
 
 fn tidy(text: &str) -> String {
@@ -56,6 +66,8 @@ fn restart(spec: &MachineSpec, recorded: &Recorded, machine: &Machine) -> Option
     let Some(value) = &spec.power.restart else { return noted };
     let done = Restart { value: value.clone(), process: None };
     match noted {
+        // It was ended for it, and is started before that is noted, for nothing else says that it is to run.
+        Some(noted) if spec.power.state.is_none() && is_restarting(spec, machine) => Some(noted),
         // Another process than the one that was to end: somebody ended it.
         Some(noted) if noted.value == *value => match noted.process {
             Some(process) if machine.process == Some(process) => Some(noted),
@@ -68,6 +80,13 @@ fn restart(spec: &MachineSpec, recorded: &Recorded, machine: &Machine) -> Option
         // Without a process nobody could tell whether it happened.
         noted => machine.process.map(|process| Restart { process: Some(process), ..done }).or(noted),
     }
+}
+
+/// Whether the machine was ended for a restart, and does not run again yet.
+pub(super) fn is_restarting(spec: &MachineSpec, machine: &Machine) -> bool {
+    let noted = restart::find(machine.config.description());
+    machine.power == Power::Stopped
+        && noted.is_some_and(|noted| spec.power.restart.as_ref() == Some(&noted.value) && noted.process.is_some())
 }
 
 /// Whether the process that runs is the one that is to end for a restart.

@@ -113,6 +113,8 @@ pub struct Claims {
     pub vmids: BTreeSet<Vmid>,
     /// Machines that may not show in the inventory yet.
     pub machines: Vec<Claim>,
+    /// What failed attempts left.
+    pub leftovers: Vec<Place>,
     /// Clones that were begun, or are about to be.
     pub cloning: Vec<Cloning>,
     /// Machines that wait until they may be cloned.

@@ -122,7 +122,8 @@ impl Context<'_> {
                 "NameTaken",
                 format!(
                     "VM {} on {} belongs to an earlier object of this name (uid {}); it is not touched, and no second one \
-                     is made. Remove that machine, or the mark in its notes",
+                     is made. If it is to be this object's, delete this one and apply it with spec.adopt instead of spec.os; \
+                     otherwise remove that machine, or the mark in its notes",
                     claim.vmid, claim.proxmox_node, claim.mark.uid
                 ),
             ))));
@@ -175,6 +176,7 @@ impl Context<'_> {
                 (node.templates.get(os).ok_or_else(none)?, None)
             }
             Source::Template { template, node: only } => (template, only.as_deref()),
+            Source::Machine { .. } => return Err(Unfound::Missing(format!("{source} is there already"))),
         };
         let mut found = wanted.candidates(self.snapshot(), &node.name);
         found.retain(|(has, _)| only.is_none_or(|only| only == *has));
@@ -204,7 +206,7 @@ impl Context<'_> {
         let tried: BTreeSet<Vmid> = self.recorded.attempts.iter().filter_map(|attempt| attempt.vmid).collect();
         let of_os = match &spec.source {
             Source::Os(os) => fleet.ranges.get(os),
-            Source::Template { .. } => None,
+            Source::Template { .. } | Source::Machine { .. } => None,
         };
         let ranges = of_os.into_iter().chain(std::iter::once(&fleet.fallback));
         let all = ranges.flat_map(|(from, to)| *from..=*to);
@@ -296,7 +298,7 @@ impl Context<'_> {
 }
 
 /// What the cluster knows nothing of, so that no wait helps.
-fn unknown_source(source: &Source, fleet: &Fleet) -> Option<Reason> {
+pub(super) fn unknown_source(source: &Source, fleet: &Fleet) -> Option<Reason> {
     match source {
         Source::Os(os) => {
             let known: BTreeSet<_> = fleet.nodes.iter().flat_map(|node| node.templates.keys()).cloned().collect();
@@ -306,6 +308,7 @@ fn unknown_source(source: &Source, fleet: &Fleet) -> Option<Reason> {
             })
         }
         Source::Template { node, .. } => unknown_node("spec.template.node", node.as_ref()?, fleet),
+        Source::Machine { place, .. } => unknown_node("spec.adopt.node", &place.node, fleet),
     }
 }
 

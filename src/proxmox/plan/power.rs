@@ -55,7 +55,7 @@ impl Context<'_> {
     pub(super) fn power(&self, spec: &MachineSpec, intent: &Intent, machine: &Machine, reboot: bool) -> Option<Step> {
         let place = || intent.place.clone();
         let restart = reboot || notes::restart_due(spec, machine);
-        match (machine.power, spec.power.state) {
+        match (machine.power, self.wanted_power(spec, machine)) {
             (Power::Stopped, Power::Stopped) => None,
             (Power::Stopped, Power::Running | Power::Paused) => Some(self.start(intent)),
             // What is paused cannot be asked for anything.
@@ -66,6 +66,14 @@ impl Context<'_> {
             (Power::Running, Power::Running) => None,
             (Power::Running, Power::Paused) => Some(Step::Act(Action::Suspend(place()))),
         }
+    }
+
+    /// What it is to be. One that is to stay as it is goes on after a restart that ended it.
+    fn wanted_power(&self, spec: &MachineSpec, machine: &Machine) -> Power {
+        spec.power.state.unwrap_or_else(|| match machine.power {
+            Power::Stopped if self.recorded.reboot.is_some() || notes::is_restarting(spec, machine) => Power::Running,
+            power => power,
+        })
     }
 
     fn shut_down(&self, spec: &MachineSpec, intent: &Intent) -> Step {

@@ -106,6 +106,8 @@ pub struct Intent {
 pub enum Stage {
     /// It may be cloned, and never ran.
     Creating,
+    /// It was there before, and is to get our mark.
+    Adopting,
     /// Its start was posted.
     Starting,
     /// It was Ready once.

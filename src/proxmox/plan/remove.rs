@@ -34,7 +34,12 @@ impl Context<'_> {
     /// The next step of a deletion: the machine, what earlier attempts left, then the finalizer.
     pub(super) fn remove_everything(&self) -> Planned {
         if let Some(intent) = &self.recorded.intent {
-            return self.remove_attempt(intent, Removal::Deletion);
+            return match intent.stage {
+                Stage::Adopting => self.end_adoption(intent),
+                Stage::Creating | Stage::Starting | Stage::Established | Stage::Abandoning => {
+                    self.remove_attempt(intent, Removal::Deletion)
+                }
+            };
         }
         if let Some(step) = self.await_task(Removal::Deletion)? {
             return Ok(step);
@@ -82,8 +87,13 @@ impl Context<'_> {
             Remains::Nothing => ended(),
             Remains::Step(step) => step,
             Remains::Foreign => match intent.stage {
-                Stage::Creating | Stage::Abandoning => ended(),
-                Stage::Starting | Stage::Established => Step::Stall(self.not_ours(place)),
+                Stage::Creating | Stage::Adopting | Stage::Abandoning => ended(),
+                Stage::Starting | Stage::Established => {
+                    let mut reason = self.not_ours(place);
+                    reason.message +=
+                        ". If it is not, set spec.deletionPolicy to Orphan, and this object goes without asking";
+                    Step::Stall(reason)
+                }
             },
             Remains::Stuck(reason, Some(command)) => {
                 let failed = intent.reason.clone().unwrap_or_else(|| reason.clone());

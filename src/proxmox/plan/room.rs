@@ -47,7 +47,7 @@ impl Context<'_> {
         let Some(of_template) = template.storage else {
             return Err(Reason::new("NoTemplate", format!("template {} has no boot disk", template.vmid)));
         };
-        if template.disk_bytes > spec.disk_bytes {
+        if template.disk_bytes > spec.disk_bytes.unwrap_or(u64::MAX) {
             return Err(Reason::new(
                 "DiskTooSmall",
                 format!(
@@ -57,11 +57,11 @@ impl Context<'_> {
                 ),
             ));
         }
-        if u64::from(spec.cores) > u64::from(state.cpus) {
-            return Err(Reason::new("NotEnoughCpus", format!("has {} CPUs, {} are asked for", state.cpus, spec.cores)));
+        if let Some(cores) = spec.cores.filter(|cores| u64::from(*cores) > u64::from(state.cpus)) {
+            return Err(Reason::new("NotEnoughCpus", format!("has {} CPUs, {cores} are asked for", state.cpus)));
         }
         let memory = self.free_memory(&node.name, state).saturating_sub(fleet.reserve_memory);
-        let needed = spec.memory_mib.saturating_mul(1 << 20);
+        let needed = spec.memory_mib.unwrap_or(0).saturating_mul(1 << 20);
         if needed > memory {
             return Err(Reason::new(
                 "NotEnoughMemory",
@@ -124,7 +124,9 @@ impl Context<'_> {
     fn scarcest(&self, spec: &MachineSpec, node: &FleetNode, room: &Room<'_>) -> u64 {
         let Room { template: _, state, memory, storage: _, demands } = room;
         let share = |left: u64, whole: u64| left.saturating_mul(THOUSAND).checked_div(whole).unwrap_or(0);
-        let memory = share(memory.saturating_sub(spec.memory_mib.saturating_mul(1 << 20)), state.max_memory);
+        let MachineSpec { cores, memory_mib, .. } = spec;
+        let asked = memory_mib.unwrap_or(0).saturating_mul(1 << 20);
+        let memory = share(memory.saturating_sub(asked), state.max_memory);
         let left = |Demand { storage, bytes }: &Demand<'_>| {
             let taken = self.disks_in_flight(&node.name, storage).saturating_add(*bytes);
             share(storage.avail.saturating_sub(taken), storage.total)
@@ -132,7 +134,8 @@ impl Context<'_> {
         let disk = demands.iter().map(left).min().unwrap_or(THOUSAND);
         // What was placed here and does not run yet does not show in the load.
         let placed = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
-        let cores = placed.map(|claim| u64::from(claim.cores)).sum::<u64>().saturating_add(u64::from(spec.cores));
+        let placed = placed.map(|claim| u64::from(claim.cores)).sum::<u64>();
+        let cores = placed.saturating_add(u64::from(cores.unwrap_or(0)));
         let load = u64::from(state.cpu_load).saturating_add(share(cores, u64::from(state.cpus)));
         memory.min(disk).min(THOUSAND.saturating_sub(load))
     }

@@ -53,6 +53,17 @@ impl Pending {
     }
 }
 
+/// A field of the spec that a machine differs from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field, such as `disk.size`.
+    pub field: String,
+    /// What is there. Of a secret neither is told.
+    pub present: Option<String>,
+    /// What is asked for.
+    pub desired: Option<String>,
+}
+
 /// A change outside. Each is safe to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -187,6 +198,15 @@ pub enum Step {
         /// What waits for the next boot.
         pending: Vec<Pending>,
     },
+    /// Nothing is done to a machine that could be adopted: this is what would be changed.
+    Preview {
+        /// Where it is.
+        place: Place,
+        /// What is other than the spec says.
+        differences: Vec<Difference>,
+        /// What keeps it from being adopted as the spec is.
+        problem: Option<Reason>,
+    },
     /// Nothing more can be done without help.
     Stall(Reason),
     /// Nothing is left: the finalizer can go.
@@ -203,6 +223,7 @@ impl Step {
             Self::Retry(..) => "Retry",
             Self::Wait(_) => "Wait",
             Self::Rest { .. } => "Rest",
+            Self::Preview { .. } => "Preview",
             Self::Stall(_) => "Stall",
             Self::Release => "Release",
         }

@@ -159,7 +159,7 @@ fn settle(recorded: &Recorded, removal: Removal, failed: &Failed, outcome: Outco
             matches!(failed.action, Some(TaskAction::Clone | TaskAction::Resize | TaskAction::Disk))
         }
         Some(Stage::Starting) => failed.action == Some(TaskAction::Start),
-        Some(Stage::Established | Stage::Abandoning) | None => false,
+        Some(Stage::Adopting | Stage::Established | Stage::Abandoning) | None => false,
     };
     match outcome {
         Outcome::LookAgain(reason) | Outcome::RetryHere(reason) if cloning && exhausted => give_up(reason),

@@ -46,6 +46,7 @@ impl Context<'_> {
             | Step::Retry(..)
             | Step::Wait(_)
             | Step::Rest { .. }
+            | Step::Preview { .. }
             | Step::Stall(_)
             | Step::Release => false,
         };
@@ -58,7 +59,7 @@ impl Context<'_> {
         if *addresses == Addresses::default() {
             return None;
         }
-        let own = self.recorded.intent.as_ref().map(|intent| &intent.place);
+        let own = self.recorded.intent.as_ref().map(|intent| &intent.place).or(self.adoptee);
         let is_own = |site, vmid| {
             own.is_some_and(|Place { node, vmid: own }| {
                 *own == vmid && self.node(node).is_some_and(|node| node.site == site)

@@ -116,12 +116,20 @@ impl Context<'_> {
         // One that has only just begun bears no mark yet, and is told by its place.
         for place in self.failed_places() {
             let known = here == Some(&place) || self.recorded.leftovers.iter().any(|left| left.place == place);
-            if known || late.contains(&place) || !self.lists(&place) {
+            // The list may be from before, and who ends looks for the last time.
+            if known || late.contains(&place) || !(self.ends || self.lists(&place)) {
                 continue;
             }
-            if let Seen::Present(machine) = self.sight(&place)?
-                && whose(self.owner, &place, &machine.config) == Whose::Undecided
-            {
+            let meant = match self.sight(&place)? {
+                Seen::Present(machine) => match whose(self.owner, &place, &machine.config) {
+                    Whose::Undecided => true,
+                    // Its mark was found above, if the list knows of it.
+                    Whose::Ours => self.ends,
+                    Whose::Foreign => false,
+                },
+                Seen::Absent | Seen::Unknown(_) => false,
+            };
+            if meant {
                 late.push(place);
             }
         }
@@ -148,6 +156,10 @@ impl Context<'_> {
             return Ok(Step::Wait(Reason::new("Busy", message)));
         }
         let stage = match self.sight(place)? {
+            // One that was there before ran before, and never had the second mark.
+            Seen::Present(machine) if self.adopted && whose(self.owner, place, &machine.config) == Whose::Ours => {
+                Stage::Established
+            }
             Seen::Present(machine) if machine.config.smbios_uuid() == Some(self.owner.smbios_uuid(place.vmid)) => {
                 Stage::Established
             }

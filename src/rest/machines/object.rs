@@ -107,6 +107,7 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::proxmox_vm::Shape;
 
     fn wanted(vm_name: &str, cores: i64) -> Wanted {
         Wanted {
@@ -135,7 +136,11 @@ mod tests {
     #[test]
     fn an_object_that_is_kept_says_what_was_asked_for() {
         let Attempt { vm, selector } = Attempt::new(&wanted("web", 2), "main", None).unwrap();
-        assert_eq!((vm.spec.memory.to_string(), vm.spec.disk.size.to_string()), ("2Gi".to_owned(), "40Gi".to_owned()));
+        let Shape { memory, disk, .. } = vm.spec.shape();
+        assert_eq!(
+            (memory.unwrap().to_string(), disk.unwrap().size.to_string()),
+            ("2Gi".to_owned(), "40Gi".to_owned())
+        );
         assert_eq!(vm.annotations()[USERID], "7");
         assert!(selector.is_none() && vm.metadata.name.unwrap().starts_with("web-"));
     }

@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use super::{index::current, object};
 use crate::{
     api::{
-        ProxmoxVM,
+        ProxmoxVM, Size,
         conditions::{READY, STALLED},
         power::PowerState,
-        proxmox_vm::{Phase, ProxmoxVMStatus, Stage},
+        proxmox_vm::{Phase, ProxmoxVMStatus, Shape, Stage},
     },
     rest::{
         Shim,
@@ -83,13 +83,18 @@ pub fn view(vm: &ProxmoxVM) -> Option<Vm> {
     let spec = &vm.spec;
     let keys = spec.cloud_init.as_ref().map(|cloud_init| cloud_init.ssh_keys.join("\n")).unwrap_or_default();
     let said = |name: &str| vm.annotations().get(name).cloned();
+    // Of an adopted machine the spec may say nothing, and what was seen counts.
+    let Shape { cores, memory, disk, power_state: _ } = spec.shape();
+    let seen = vm.status.as_ref();
+    let memory = memory.or(seen.and_then(|status| status.memory));
+    let disk = disk.map(|disk| disk.size).or(seen.and_then(|status| status.disk_size));
     let info = Info {
         userid: said(object::USERID).unwrap_or_default(),
         vm_name: said(object::VM_NAME).unwrap_or_else(|| vm.name_any()),
         os: spec.os.clone().unwrap_or_default(),
-        disksize: spec.disk.size.mebibytes() / 1024,
-        cores: spec.cores,
-        memory: spec.memory.mebibytes(),
+        disksize: disk.map_or(0, |size| size.mebibytes() / 1024),
+        cores: cores.or(seen.and_then(|status| status.cores)).unwrap_or(0),
+        memory: memory.map_or(0, Size::mebibytes),
         ssh_pub_key: Some(keys).filter(|keys| !keys.is_empty()),
     };
     Some(Vm { vm_id, info, status: status(vm) })
@@ -138,7 +143,7 @@ pub fn is_held(vm: &ProxmoxVM) -> bool {
     match intent.stage {
         // While it is cloned, its task is awaited; then it is configured.
         Stage::Creating => status.task.is_some() || status.phase == Some(Phase::Configuring),
-        Stage::Starting | Stage::Established => true,
+        Stage::Adopting | Stage::Starting | Stage::Established => true,
         Stage::Abandoning => false,
     }
 }

@@ -35,9 +35,9 @@ pub fn spec() -> MachineSpec {
     MachineSpec {
         name: "web".into(),
         source: Source::Os("debian".into()),
-        cores: 2,
-        memory_mib: 2048,
-        disk_bytes: 20 * GIB,
+        cores: Some(2),
+        memory_mib: Some(2048),
+        disk_bytes: Some(20 * GIB),
         storage: None,
         linked: false,
         placement: Placement::default(),
@@ -295,12 +295,12 @@ impl Scene {
     }
 
     pub fn deleted(self) -> Self {
-        self.with(|scene| scene.desired = Desired::Gone { protection: None })
+        self.with(|scene| scene.desired = Desired::Gone { protection: None, adopted: false })
     }
 
     /// Deleted, and its machine is to stay.
     pub fn let_go(self) -> Self {
-        self.with(|scene| scene.desired = Desired::LetGo)
+        self.with(|scene| scene.desired = Desired::LetGo { adopted: false })
     }
 
     /// A task that is awaited.
@@ -365,6 +365,11 @@ pub fn word(step: &Step) -> String {
         Step::Retry(_, reason) => format!("retry {}", reason.word),
         Step::Wait(reason) => format!("wait {}", reason.word),
         Step::Stall(reason) => format!("stall {}", reason.word),
+        Step::Preview { place: of, differences, problem } => {
+            let fields: Vec<_> = differences.iter().map(|difference| difference.field.as_str()).collect();
+            let problem = problem.as_ref().map(|reason| format!(" but {}", reason.word));
+            format!("preview {} {}{}", place(of), fields.join(","), problem.unwrap_or_default())
+        }
         Step::Rest { power, pending } => {
             let word = match power {
                 Power::Running => "rest",

@@ -50,8 +50,8 @@ fn each_field_of_the_spec_is_set_where_it_differs_and_only_there() {
     /// A change of the spec, a config that fits it, and the key and value that are sent where it does not.
     type Case = (fn(&mut MachineSpec), &'static [(&'static str, &'static str)], &'static str, &'static str);
     let cases: [Case; 9] = [
-        (|spec| spec.cores = 4, &[("cores", "4")], "cores", "4"),
-        (|spec| spec.memory_mib = 4096, &[("memory", "4096")], "memory", "4096"),
+        (|spec| spec.cores = Some(4), &[("cores", "4")], "cores", "4"),
+        (|spec| spec.memory_mib = Some(4096), &[("memory", "4096")], "memory", "4096"),
         (|spec| spec.sockets = Some(2), &[("sockets", "2")], "sockets", "2"),
         (|spec| spec.cpu_type = Some("host".into()), &[("cpu", "host,flags=+aes")], "cpu", "host"),
         (|spec| spec.on_boot = Some(true), &[("onboot", "1")], "onboot", "1"),
@@ -181,7 +181,7 @@ fn an_address_replaces_the_one_of_its_kind_with_its_gateway() {
 fn cloud_init_needs_its_drive() {
     let none = [("ide2", "")];
     assert_eq!(kept(&none).outcome(), "rest");
-    assert_eq!(kept(&none).asking(|spec| spec.cores = 4).outcome(), "configure a/600 cores");
+    assert_eq!(kept(&none).asking(|spec| spec.cores = Some(4)).outcome(), "configure a/600 cores");
     let user = |spec: &mut MachineSpec| spec.cloud_init.as_mut().unwrap().user = Some("bob".into());
     assert_eq!(kept(&none).asking(user).outcome(), "stall NoCloudInitDrive");
 }
@@ -294,7 +294,7 @@ fn another_version_of_a_password_is_set_once_and_the_same_hash_again_changes_not
 fn a_protected_machine_is_kept_until_its_spec_says_otherwise() {
     let gone = |there: &str, protection| {
         let scene = kept(&[("protection", there)]);
-        scene.with(|scene| scene.desired = Desired::Gone { protection }).outcome()
+        scene.with(|scene| scene.desired = Desired::Gone { protection, adopted: false }).outcome()
     };
     assert_eq!(gone("1", Some(true)), "wait Protected");
     assert_eq!(gone("", Some(true)), "wait Protected");
@@ -306,6 +306,6 @@ fn a_protected_machine_is_kept_until_its_spec_says_otherwise() {
         .machine(here(), finished_config(600), Power::Stopped)
         .asking(|spec| spec.protection = Some(true));
     assert_eq!(creating.clone().outcome(), "start a/600");
-    let deleted = creating.with(|scene| scene.desired = Desired::Gone { protection: Some(true) });
+    let deleted = creating.with(|scene| scene.desired = Desired::Gone { protection: Some(true), adopted: false });
     assert_eq!(deleted.outcome(), "destroy a/600");
 }

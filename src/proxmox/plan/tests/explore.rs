@@ -10,7 +10,7 @@ use proptest::{
 use super::{
     build::*,
     walker::{Object, Walker},
-    world::{Fault, Guest, Job, NODES, World, site_of},
+    world::{ADOPTEE, Fault, Guest, Job, NODES, World, site_of},
 };
 use crate::proxmox::{
     plan::*,
@@ -66,6 +66,10 @@ enum Event {
     Reboot(bool),
     /// Somebody changes the config by hand.
     Meddle(u32),
+    /// Another installation marks the machine that is to be adopted.
+    OthersAdopt,
+    /// The adoption is to be carried out.
+    EndDryRun,
 }
 
 const NICS: [&str; 2] = ["net1", "net2"];
@@ -74,18 +78,22 @@ const NICS: [&str; 2] = ["net1", "net2"];
 fn change(spec: &mut MachineSpec, number: u32) {
     let [first, second] = NICS.map(str::to_owned);
     let nic = |vlan| Nic { bridge: "vmbr0".into(), model: None, vlan: Some(vlan), firewall: None, mac: None };
-    let cloud_init = spec.cloud_init.as_mut().unwrap();
     match number {
-        0 => spec.cores = 5 - spec.cores,
-        1 => spec.memory_mib = 6144 - spec.memory_mib,
+        0 => spec.cores = spec.cores.map(|cores| 5 - cores),
+        1 => spec.memory_mib = spec.memory_mib.map(|mib| 6144 - mib),
         2 => spec.description = Some("for Alice".into()),
         3 => spec.tags = vec!["web".into()],
         4 => spec.tags = Vec::new(),
         5 => drop(spec.nics.insert(first, nic(1))),
         6 => drop(spec.nics.insert(second, nic(2))),
         7 => spec.nics.clear(),
-        8 => cloud_init.ssh_keys.push(format!("ssh-ed25519 AAAA {}", cloud_init.ssh_keys.len())),
-        9 => cloud_init.password.as_mut().unwrap().version += "1",
+        8 | 9 => {
+            let Some(cloud_init) = &mut spec.cloud_init else { return };
+            match number {
+                8 => cloud_init.ssh_keys.push(format!("ssh-ed25519 AAAA {}", cloud_init.ssh_keys.len())),
+                _ => cloud_init.password.as_mut().unwrap().version += "1",
+            }
+        }
         11 => drop(spec.disks.insert("data".into(), ExtraDisk { bytes: GIB, ..ExtraDisk::default() })),
         12 => drop(spec.disks.insert("logs".into(), ExtraDisk { bytes: GIB, delete: true, ..ExtraDisk::default() })),
         13 => drop(spec.disks.remove("data")),
@@ -180,6 +188,8 @@ impl Stage {
                 if let Some(key) = doomed {
                     let guest = world.guests.remove(&key).unwrap();
                     world.volumes.remove(&(guest.node, key.1, true));
+                    // Its process went with it; another machine under its VMID has another one.
+                    object.restart.remove(&key.1);
                     *removed_by_hand = true;
                 }
             }
@@ -280,11 +290,11 @@ impl Stage {
                 object.version += 1;
             }
             Event::Grow => {
-                object.spec.disk_bytes += GIB;
+                object.spec.disk_bytes = object.spec.disk_bytes.map(|bytes| bytes + GIB);
                 object.version += 1;
             }
             Event::Ask(power) => {
-                object.spec.power.state = power;
+                object.spec.power.state = Some(power);
                 object.version += 1;
             }
             Event::Change(number) => {
@@ -324,12 +334,19 @@ impl Stage {
                     }
                 }
             }
+            Event::OthersAdopt => {
+                if let Some(guest) = world.guests.get_mut(&ADOPTEE).filter(|guest| !guest.mine) {
+                    guest.change("description", &World::their_mark());
+                }
+            }
+            Event::EndDryRun => object.end_dry_run(),
             Event::Restart => object.ask_for_restart(world),
         }
     }
 
     /// Nothing goes wrong any more, and an administrator does what the object asks for: it must come to its rest.
     fn heal(&mut self) {
+        self.object.end_dry_run();
         self.walkers = Default::default();
         self.world.offline.clear();
         self.world.sticky_volumes = false;
@@ -346,8 +363,16 @@ impl Stage {
             let last = self.walkers[0].last.clone();
             let waits_for = |word: &str| matches!(&last, Some(Step::Wait(why) | Step::Stall(why)) if why.word == word);
             let missing = waits_for("Missing") && !self.object.spec.recreate;
-            if self.removed_by_hand && (missing || waits_for("NotOurs")) {
+            let given_up = missing || waits_for("NotOurs") || self.object.adopts() && waits_for("DependencyNotFound");
+            if self.removed_by_hand && given_up {
                 return;
+            }
+            // Its end was not seen, and somebody has its place: the object says how it is let go.
+            if waits_for("NotOurs") && self.object.deleting && self.world.mine().next().is_none() {
+                return;
+            }
+            if waits_for("AdoptionRefused") {
+                return self.check_theirs();
             }
             rested = if matches!(last, Some(Step::Rest { .. })) { rested + 1 } else { 0 };
             let tidy = self.object.recorded.as_ref().is_some_and(|recorded| recorded.leftovers.is_empty());
@@ -411,6 +436,13 @@ impl Stage {
         }
     }
 
+    /// Somebody else was faster, and nothing was done to it.
+    fn check_theirs(&self) {
+        let guest = &self.world.guests[&ADOPTEE];
+        assert!(!guest.mine && guest.config().description() == World::their_mark(), "{guest:?}");
+        assert_eq!(guest.config().get("cores"), Some("8"));
+    }
+
     fn check_gone(&self) {
         if !self.object.retain {
             let left: Vec<_> = self.world.mine().collect();
@@ -424,15 +456,19 @@ impl Stage {
         let at = place(guest.node, *vmid);
         let recorded = self.object.recorded.as_ref().unwrap();
         assert_eq!(recorded.intent.as_ref().unwrap().place, at);
-        assert_eq!(guest.power, self.object.spec.power.state);
+        let wanted = self.object.spec.power.state;
+        assert!(wanted.is_none_or(|wanted| guest.power == wanted), "{guest:?}");
         let restarted = !self.object.awaits_restart(*vmid, guest);
         assert!(restarted || self.object.forgotten || guest.power == Power::Stopped, "not restarted: {guest:?}");
         let config = guest.config();
         let spec = &self.object.spec;
-        assert_eq!((config.cores(), config.memory_mib()), (spec.cores, spec.memory_mib));
-        assert_eq!(config.boot_disk_size(), Some(spec.disk_bytes));
-        assert_eq!(config.get("cipassword"), Some("secret"));
-        assert_eq!((config.get("ciuser"), config.is_on_boot()), (Some("admin"), spec.on_boot == Some(true)));
+        assert!(spec.cores.is_none_or(|cores| config.cores() == cores), "{config:?}");
+        assert!(spec.memory_mib.is_none_or(|mib| config.memory_mib() == mib), "{config:?}");
+        assert!(spec.disk_bytes.is_none_or(|bytes| config.boot_disk_size() == Some(bytes)), "{config:?}");
+        if spec.cloud_init.is_some() {
+            assert_eq!((config.get("cipassword"), config.get("ciuser")), (Some("secret"), Some("admin")));
+        }
+        assert_eq!(config.is_on_boot(), spec.on_boot == Some(true));
         assert!(spec.tags.iter().all(|tag| config.tags().contains(tag)), "{config:?}");
         let there = NICS.iter().filter(|nic| config.get(nic).is_some()).map(|nic| (*nic).to_owned());
         assert!(self.lost || there.eq(spec.nics.keys().cloned()), "{config:?}");
@@ -441,7 +477,8 @@ impl Stage {
         let waits = guest.pending.keys().any(|key| matches!(key.as_str(), "cores" | "memory"));
         assert!(!waits || !spec.power.reboot || guest.power == Power::Stopped, "not restarted for {guest:?}");
         assert!(config.description().contains(&owner().mark(*vmid).line()));
-        assert_eq!(config.smbios_uuid(), Some(owner().smbios_uuid(*vmid)));
+        let second = config.smbios_uuid() == Some(owner().smbios_uuid(*vmid));
+        assert_eq!(second, !self.object.adopts(), "an adopted machine keeps what it takes itself for");
         self.check_disks(guest, recorded);
         let volumes: Vec<_> = self.world.volumes.iter().filter(|(.., mine)| *mine).collect();
         assert_eq!(volumes, [&(guest.node, *vmid, true)]);
@@ -512,11 +549,12 @@ fn events() -> impl Strategy<Value = Event> {
         12 => (0..17_u32).prop_map(Event::Change),
         2 => any::<bool>().prop_map(Event::Reboot),
         3 => (0..6_u32).prop_map(Event::Meddle),
+        1 => Just(Event::OthersAdopt),
+        1 => Just(Event::EndDryRun),
     ]
 }
 
-fn walk(events: &[Event], delete: bool) {
-    let mut stage = Stage::new();
+fn walk(mut stage: Stage, events: &[Event], delete: bool) {
     for event in events {
         stage.happen(*event);
     }
@@ -533,7 +571,21 @@ fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
     let strategy = (prop::collection::vec(events(), 0..200), any::<bool>());
     runner
         .run(&strategy, |(events, delete)| {
-            walk(&events, delete);
+            walk(Stage::new(), &events, delete);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn whatever_happens_a_machine_is_adopted_as_it_is_or_left_alone() {
+    let config = Config { cases: 400, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let strategy = (prop::collection::vec(events(), 0..150), any::<bool>(), any::<bool>());
+    runner
+        .run(&strategy, |(events, delete, dry_run)| {
+            let (world, object) = (World::with_adoptee(), Object::adopting(dry_run));
+            walk(Stage { world, object, ..Stage::new() }, &events, delete);
             Ok(())
         })
         .unwrap();

@@ -1,5 +1,6 @@
 //! The plan's tests: tables of situations, and walks through a model of Proxmox.
 
+mod adopt;
 mod build;
 mod change;
 mod create;

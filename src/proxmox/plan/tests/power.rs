@@ -47,7 +47,7 @@ fn each_power_state_is_reached_from_each_other() {
         (Paused, Stopped, "resume a/600"),
         (Paused, Paused, "rest paused"),
     ] {
-        let scene = kept(is).asking(|spec| spec.power.state = wanted);
+        let scene = kept(is).asking(|spec| spec.power.state = Some(wanted));
         assert_eq!(scene.outcome(), expected, "{is:?} to {wanted:?}");
     }
 }
@@ -56,7 +56,7 @@ fn each_power_state_is_reached_from_each_other() {
 fn a_guest_is_ended_hard_only_if_the_spec_says_so() {
     let how = ShutdownSpec { seconds: 30, force: true };
     let mut scene = kept(Power::Running).asking(|spec| {
-        spec.power = PowerSpec { state: Power::Stopped, shutdown: how, ..PowerSpec::default() };
+        spec.power = PowerSpec { state: Some(Power::Stopped), shutdown: how, ..PowerSpec::default() };
     });
     assert_eq!(scene.settle(), Step::Act(Action::Shutdown { place: here(), how }));
 }
@@ -65,7 +65,7 @@ fn a_guest_is_ended_hard_only_if_the_spec_says_so() {
 fn a_guest_that_does_not_shut_down_is_asked_again_later() {
     let scene = |text: &str| {
         let failed = TaskSight::Failed(text.into());
-        kept(Power::Running).asking(|spec| spec.power.state = Power::Stopped).task(
+        kept(Power::Running).asking(|spec| spec.power.state = Some(Power::Stopped)).task(
             "a",
             TaskAction::Shutdown,
             "qmshutdown",
@@ -85,7 +85,7 @@ fn a_lock_keeps_the_power_as_it_is() {
     {
         let scene = Scene::at_stage(Stage::Established)
             .machine(here(), locked.clone(), is)
-            .asking(|spec| spec.power.state = wanted);
+            .asking(|spec| spec.power.state = Some(wanted));
         assert_eq!(scene.outcome(), "wait Locked", "{is:?} to {wanted:?}");
     }
 }
@@ -94,13 +94,13 @@ fn a_lock_keeps_the_power_as_it_is() {
 fn a_machine_that_is_to_stand_still_is_made_and_never_started() {
     let mut scene = Scene::at_stage(Stage::Creating)
         .machine(here(), finished_config(600), Power::Stopped)
-        .asking(|spec| spec.power.state = Power::Stopped);
+        .asking(|spec| spec.power.state = Some(Power::Stopped));
     assert_eq!(word(&scene.settle()), "rest stopped");
     assert_eq!(scene.recorded.intent.as_ref().unwrap().stage, Stage::Established);
     assert_eq!(scene.recorded.attempts[0].outcome, AttemptOutcome::Succeeded);
     let paused = Scene::at_stage(Stage::Starting)
         .machine(here(), finished_config(600), Power::Running)
-        .asking(|spec| spec.power.state = Power::Paused);
+        .asking(|spec| spec.power.state = Some(Power::Paused));
     assert_eq!(paused.outcome(), "suspend a/600");
 }
 

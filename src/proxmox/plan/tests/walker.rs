@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     build::*,
-    world::{Fault, Guest, World},
+    world::{ADOPTEE, Fault, Guest, NODES, World},
 };
 use crate::proxmox::{client::Error, inventory::Snapshot, outcome, plan::*, wire::Vmid};
 
@@ -44,6 +44,32 @@ impl Object {
             restart: BTreeMap::new(),
             ended: None,
             forgotten: false,
+        }
+    }
+
+    /// One that wants a machine that is there, and names little of it.
+    pub fn adopting(dry_run: bool) -> Self {
+        let (site, vmid) = ADOPTEE;
+        let place = place(NODES[site], vmid);
+        let spec = MachineSpec {
+            name: "web".into(),
+            source: Source::Machine { place, dry_run },
+            memory_mib: Some(2048),
+            power: PowerSpec { state: None, ..PowerSpec::default() },
+            ..MachineSpec::default()
+        };
+        Self { spec, ..Self::new() }
+    }
+
+    pub fn adopts(&self) -> bool {
+        matches!(self.spec.source, Source::Machine { .. })
+    }
+
+    /// From now on the adoption is carried out.
+    pub fn end_dry_run(&mut self) {
+        if let Source::Machine { dry_run: dry_run @ true, .. } = &mut self.spec.source {
+            *dry_run = false;
+            self.version += 1;
         }
     }
 
@@ -155,9 +181,10 @@ impl Walk {
         let snapshot = Snapshot::new(world.sites.iter().cloned().map(Arc::new).collect());
         let mut fleet = fleet(&["a", "b", "c"]);
         fleet.nodes[1].templates.insert("debian".into(), TemplateRef::Vmid(TEMPLATE + 1));
+        let adopted = matches!(self.spec.source, Source::Machine { .. });
         let desired = match self.deleting {
-            true if self.retain => Desired::LetGo,
-            true => Desired::Gone { protection: self.spec.protection },
+            true if self.retain => Desired::LetGo { adopted },
+            true => Desired::Gone { protection: self.spec.protection, adopted },
             false => Desired::Running { machine: self.spec.clone(), fleet, terms: Terms::default() },
         };
         let observed = Observed {
@@ -197,6 +224,8 @@ impl Walk {
             // A call of one that does not know of the deletion is beyond any plan: the write before it has to be refused.
             Step::Act(_) if object.deleting && !self.deleting => false,
             Step::Act(action) => {
+                let looks_only = matches!(self.spec.source, Source::Machine { dry_run: true, .. });
+                assert!(!looks_only, "{action:?} where nothing is to be done");
                 let strict = self.version == object.version;
                 if strict
                     && (!self.deleting || self.retain)
@@ -210,7 +239,7 @@ impl Walk {
                 if let Action::Shutdown { place, .. } = &action
                     && strict
                     && !self.deleting
-                    && object.spec.power.state != Power::Stopped
+                    && object.spec.power.state != Some(Power::Stopped)
                     && let Some((_, guest)) = world.mine().find(|((_, vmid), _)| *vmid == place.vmid)
                 {
                     let reboots = object.spec.power.reboot && !guest.pending.is_empty();
@@ -225,7 +254,7 @@ impl Walk {
                 self.pending = Some((action, done));
                 true
             }
-            Step::Wait(_) | Step::Stall(_) | Step::Rest { .. } => false,
+            Step::Wait(_) | Step::Stall(_) | Step::Rest { .. } | Step::Preview { .. } => false,
             Step::Release => {
                 if self.version == object.version {
                     object.exists = false;
@@ -234,7 +263,7 @@ impl Walk {
                     for (_, guest) in &left {
                         let whole = guest.lock().is_none() && !guest.config().is_temporary_clone();
                         assert!(whole && !guest.config().description().contains("cloudfaster.app"), "{guest:?}");
-                        assert!(!guest.config().tags().contains(&TAG.to_owned()), "{guest:?}");
+                        assert!(object.adopts() || !guest.config().tags().contains(&TAG.to_owned()), "{guest:?}");
                     }
                     let places: Vec<_> = left.iter().map(|((_, vmid), guest)| (guest.node, *vmid)).collect();
                     let left: Vec<_> = world.volumes.iter().filter(|(.., mine)| *mine).collect();

@@ -18,6 +18,9 @@ use crate::proxmox::{
 
 pub const NODES: [&str; 3] = ["a", "b", "c"];
 
+/// Site and VMID of the machine that may be adopted.
+pub const ADOPTEE: (usize, Vmid) = (0, 500);
+
 pub fn site_of(node: &str) -> usize {
     usize::from(node == "c")
 }
@@ -221,6 +224,45 @@ impl World {
         world
     }
 
+    /// The same with somebody's machine that an object may adopt.
+    pub fn with_adoptee() -> Self {
+        let mut world = Self::new();
+        let config = [
+            ("name", "old"),
+            ("cores", "8"),
+            ("memory", "4096"),
+            ("description", "Ask Alice"),
+            ("boot", "order=scsi0"),
+            ("scsi0", "local:vm-500-disk-0,size=32G"),
+            ("smbios1", "uuid=22222222-2222-3333-4444-555555555555"),
+            ("net0", "virtio=02:00:00:00:00:05,bridge=vmbr0"),
+        ];
+        let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let guest = Guest { config, power: Power::Running, process: 1, ran: Some(-1000), ..Guest::new("a") };
+        world.guests.insert(ADOPTEE, guest);
+        world.volumes.insert(("a", ADOPTEE.1, false));
+        world.poll();
+        world
+    }
+
+    /// The mark of somebody else's on that machine.
+    pub fn their_mark() -> String {
+        Owner { installation: "other".into(), ..owner() }.mark(ADOPTEE.1).line()
+    }
+
+    /// The first change of a machine that is to be adopted marks it, and nothing else. It is ours from then on.
+    fn adopt(&mut self, key: (usize, Vmid), action: &Action) {
+        let Action::Configure { set, delete, .. } = action else { return };
+        let Some(guest) = self.guests.get_mut(&key).filter(|guest| key == ADOPTEE && !guest.mine) else { return };
+        let [(name, notes)] = set.0.as_slice() else { return };
+        let free = guest.config().description() != Self::their_mark();
+        if free && name == "description" && delete.is_empty() && notes.contains(&owner().mark(key.1).line()) {
+            guest.mine = true;
+            self.volumes.remove(&(guest.node, key.1, false));
+            self.volumes.insert((guest.node, key.1, true));
+        }
+    }
+
     pub fn mine(&self) -> impl Iterator<Item = (&(usize, Vmid), &Guest)> {
         self.guests.iter().filter(|(_, guest)| guest.mine)
     }
@@ -358,10 +400,12 @@ impl World {
         if self.offline.contains(node) {
             return Err(refusal(595, "No route to host"));
         }
+        self.adopt(key, action);
         if !matches!(action, Action::Clone { .. } | Action::StopTask(_) | Action::FreeVolume { .. })
             && let Some(guest) = self.guest_at(&place)
         {
-            assert!(guest.mine || !strict, "{action:?} changes what is foreign: {guest:?}");
+            let raced = key == ADOPTEE && guest.config().description() == Self::their_mark();
+            assert!(guest.mine || !strict || raced, "{action:?} changes what is foreign: {guest:?}");
             // Between the look and the call somebody else may have taken the VMID: that is beyond a plan.
             if !guest.mine {
                 return Err(refusal(500, "checksum mismatch (file change by other user?)"));
