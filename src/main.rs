@@ -93,6 +93,14 @@ enum Command {
     },
     /// Runs a simulated Proxmox VE cluster to try things on.
     SimulateProxmox(simulator::Args),
+    /// Writes manifests that adopt the machines which a Proxmox cluster has already. It reads, and changes nothing.
+    Import {
+        #[command(flatten)]
+        args: controller::import::Args,
+        /// How the cluster is reached; without it the environment's kubeconfig.
+        #[arg(long)]
+        kubeconfig: Option<PathBuf>,
+    },
     /// Prints the custom resource definitions, or writes them into a folder, a file for each.
     Crds {
         /// The folder; without it they are printed.
@@ -125,7 +133,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let level = if matches!(cli.command, Command::Demo { .. }) { telemetry::QUIET } else { telemetry::NORMAL };
+    let level = if matches!(cli.command, Command::Demo { .. } | Command::Import { .. }) {
+        telemetry::QUIET
+    } else {
+        telemetry::NORMAL
+    };
     telemetry::start(&cli.telemetry, level)?;
     // Two libraries would each bring a provider of their own; the process names one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -171,6 +183,14 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             observed(health_listen, &telemetry, work).await
         }
         Command::SimulateProxmox(args) => Ok(simulator::run(args, shutdown).await?),
+        Command::Import { args, kubeconfig } => {
+            let client = Client::try_from(config(kubeconfig).await?)?;
+            let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+            tokio::select! {
+                done = controller::import::run(&args, client, &mut out, &mut notes) => Ok(done?),
+                () = shutdown.cancelled() => Err("it was told to stop".into()),
+            }
+        }
         Command::Crds { directory } => crds(directory),
     }
 }

@@ -2,6 +2,7 @@
 
 mod finalizer;
 mod fleet;
+pub mod import;
 mod installation;
 pub mod lease;
 mod ledger;

@@ -15,6 +15,7 @@ mod examples;
 mod failover;
 mod fakepve;
 mod image;
+mod import;
 mod let_go;
 mod lives;
 mod lost_calls;

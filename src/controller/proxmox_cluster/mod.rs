@@ -7,6 +7,7 @@ mod rights;
 mod settings;
 mod spec;
 
+pub use settings::connection;
 pub use spec::fleet_of;
 
 use std::{sync::Arc, time::Duration};
