@@ -79,6 +79,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             memory,
             disk,
             disks,
+            pool,
             clone: _,
             placement: _,
             cloud_init,
@@ -111,7 +112,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
                 .flat_map(|cloud_init| &cloud_init.addresses)
                 .flat_map(static_addresses)
                 .collect(),
-            pool: None,
+            pool: pool.as_deref(),
             tags,
             texts: description.iter().map(|text| ("spec.description", text.as_str())).collect(),
         }

@@ -243,13 +243,14 @@ impl MachineReconciler {
             others.vmids.extend(self.shared.ledger.known_to_clients(&owner.uid, user, now));
         }
         let snapshot = fleet.inventory.snapshot();
-        let Sightings { machines, volumes, tasks } = &walk.sightings;
+        let Sightings { machines, volumes, tasks, list } = &walk.sightings;
         let observed = Observed {
             snapshot: &snapshot,
             others: &others,
             machines,
             volumes,
             tasks,
+            list_is_fresh: *list,
             tag_refused: self.tag_refused.lock().contains(&owner.uid),
         };
         (plan::plan(desired, owner, recorded, &observed, now), version)

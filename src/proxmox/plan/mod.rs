@@ -16,6 +16,7 @@ mod let_go;
 mod notes;
 mod observed;
 mod place;
+mod pool;
 mod power;
 mod queue;
 mod recorded;

@@ -23,6 +23,8 @@ pub struct Observed<'a> {
     pub volumes: &'a BTreeMap<Place, Volumes>,
     /// Tasks.
     pub tasks: &'a BTreeMap<String, TaskSight>,
+    /// The inventory was asked after the last change.
+    pub list_is_fresh: bool,
     /// Proxmox refused the tag, so that it is not sent again.
     pub tag_refused: bool,
 }

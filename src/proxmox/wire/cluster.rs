@@ -105,6 +105,9 @@ pub struct Resource {
     pub lock: Option<String>,
     #[serde(deserialize_with = "lenient::names")]
     pub tags: Vec<String>,
+    /// The pool that a guest is in.
+    #[serde(deserialize_with = "lenient::text")]
+    pub pool: Option<String>,
     /// Bytes.
     #[serde(deserialize_with = "lenient::integer")]
     pub mem: Option<u64>,

@@ -8,6 +8,7 @@ mod explore;
 mod keep;
 mod let_go;
 mod place;
+mod pool;
 mod power;
 mod prefer;
 mod queue;

@@ -73,6 +73,7 @@ pub struct Walk {
     machines: BTreeMap<Place, Sight>,
     volumes: BTreeMap<Place, Volumes>,
     tasks: BTreeMap<String, TaskSight>,
+    list_is_fresh: bool,
     /// What a call brought, before anything of it is written down.
     pending: Option<(Action, Result<Option<Task>, Error>)>,
     steps: u32,
@@ -146,6 +147,7 @@ impl Walk {
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            list_is_fresh: false,
             pending: None,
             steps: 0,
         })
@@ -166,6 +168,7 @@ impl Walk {
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
+            list_is_fresh: self.list_is_fresh,
             tag_refused: false,
         };
         plan(&desired, &owner(), &self.recorded, &observed, at(world.seconds))
@@ -180,6 +183,11 @@ impl Walk {
             }
             Step::Look(Look::Volumes(place)) => {
                 self.volumes.insert(place.clone(), world.stored(&place));
+                true
+            }
+            Step::Look(Look::List(_)) => {
+                world.poll();
+                self.list_is_fresh = true;
                 true
             }
             Step::Look(Look::Task(task)) => {
@@ -252,6 +260,7 @@ impl Walk {
         self.machines.clear();
         self.volumes.clear();
         self.tasks.clear();
+        self.list_is_fresh = false;
     }
 
     fn record(&mut self, next: Recorded, object: &mut Object) -> bool {
