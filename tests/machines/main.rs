@@ -18,6 +18,7 @@ mod image;
 mod let_go;
 mod lives;
 mod lost_calls;
+mod matrix;
 mod missing;
 mod network;
 mod placement;

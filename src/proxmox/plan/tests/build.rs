@@ -321,9 +321,10 @@ impl Scene {
     /// What the plan says as things stand.
     pub fn next(&self) -> Step {
         let snapshot = Snapshot::new(self.sites.iter().cloned().map(Arc::new).collect());
+        let others = self.others.clone();
         let observed = Observed {
             snapshot: &snapshot,
-            others: &self.others,
+            others: &LazyClaims::new(Box::new(|| others)),
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,

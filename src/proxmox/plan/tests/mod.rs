@@ -2,6 +2,7 @@
 
 mod build;
 mod change;
+mod clock;
 mod create;
 mod disks;
 mod explore;

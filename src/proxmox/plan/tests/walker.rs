@@ -164,7 +164,7 @@ impl Walk {
         };
         let observed = Observed {
             snapshot: &snapshot,
-            others: &Claims::default(),
+            others: &LazyClaims::new(Box::new(Claims::default)),
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
