@@ -71,3 +71,66 @@ fn bounded(schema: &serde_json::Value, path: &str) {
         bounded(property, &format!("{path}.{name}"));
     }
 }
+
+/// Each row of `docs/changes.md`: the field, and the test that holds it.
+fn documented_changes() -> Vec<(String, String)> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/changes.md")).unwrap();
+    let quoted = |cell: &str| Some(cell.split('`').nth(1)?.to_owned());
+    page.lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.split('|').collect();
+            Some((quoted(cells.get(1)?)?, quoted(cells.get(3)?)?))
+        })
+        .collect()
+}
+
+/// Fields that hold no others.
+fn leaves(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    let before = found.len();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        leaves(property, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
+    }
+    if schema["items"]["properties"].is_object() {
+        leaves(&schema["items"], &format!("{path}[]"), found);
+    }
+    if found.len() == before {
+        found.push(path.to_owned());
+    }
+}
+
+#[test]
+fn what_a_change_of_each_field_does_is_documented_and_held_by_a_test_that_speaks_of_it() {
+    let rows = documented_changes();
+    let crds = api::crds();
+    let machine = crds.iter().find(|crd| crd.spec.names.kind == "ProxmoxVM").unwrap();
+    let schema = serde_json::to_value(&machine.spec.versions[0].schema).unwrap();
+    let mut fields = Vec::new();
+    leaves(&schema["openAPIV3Schema"]["properties"]["spec"], "", &mut fields);
+    let covers = |row: &str, field: &str| {
+        field.strip_prefix(row).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    for field in &fields {
+        let count = rows.iter().filter(|(row, _)| covers(row, field)).count();
+        assert_eq!(count, 1, "docs/changes.md has {count} rows for {field}");
+    }
+    for (row, test) in &rows {
+        assert!(fields.iter().any(|field| covers(row, field)), "docs/changes.md speaks of {row}, which is no field");
+        let (module, name) = test.rsplit_once("::").unwrap();
+        let folder = if module.starts_with("plan::") { "src/proxmox/plan/tests" } else { "tests/machines" };
+        let file = format!("{folder}/{}.rs", module.rsplit("::").next().unwrap());
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap_or_default();
+        assert!(text.contains(&format!("fn {name}()")), "docs/changes.md: {file} has no test {name}");
+        let word = row.rsplit('.').next().unwrap().trim_end_matches("[]");
+        let snake: String = word
+            .chars()
+            .flat_map(|letter| match letter.is_uppercase() {
+                true => vec!['_', letter.to_ascii_lowercase()],
+                false => vec![letter],
+            })
+            .collect();
+        assert!(
+            text.contains(word) || text.contains(&snake) || text.contains(snake.trim_end_matches("_secret_ref")),
+            "{file} does not speak of {row}"
+        );
+    }
+}

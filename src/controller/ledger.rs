@@ -67,8 +67,8 @@ pub enum CloneState {
 pub struct Outdated;
 
 impl Ledger {
-    /// What the other objects hold in a cluster, and the version of that knowledge.
-    pub fn claims(&self, cluster: &str, owner: &Owner) -> (Claims, u64) {
+    /// What the other objects hold in a cluster.
+    pub fn claims(&self, cluster: &str, owner: &Owner) -> Claims {
         let inner = self.inner.lock();
         let mut claims = Claims::default();
         for (uid, entry) in &inner.entries {
@@ -91,7 +91,12 @@ impl Ledger {
                 None => {}
             }
         }
-        (claims, inner.version)
+        claims
+    }
+
+    /// The version of what is known.
+    pub fn version(&self) -> u64 {
+        self.inner.lock().version
     }
 
     /// The VMIDs that an object is not given which was made for this user of the REST API: by such a VMID clients know another
@@ -258,10 +263,10 @@ mod tests {
     #[test]
     fn a_choice_made_before_anothers_is_outdated() {
         let ledger = Ledger::default();
-        let (_, version) = ledger.claims("main", &owner("a"));
+        let version = ledger.version();
         assert_eq!(ledger.claim("a", entry(100), version), Ok(()));
         assert_eq!(ledger.claim("b", entry(100), version), Err(Outdated));
-        let (claims, version) = ledger.claims("main", &owner("b"));
+        let (claims, version) = (ledger.claims("main", &owner("b")), ledger.version());
         assert_eq!(claims.of_namespace, 1);
         assert_eq!(claims.vmids.into_iter().collect::<Vec<_>>(), [100, 200]);
         assert_eq!(ledger.claim("b", entry(101), version), Ok(()));
@@ -271,11 +276,11 @@ mod tests {
     fn an_object_does_not_stand_in_its_own_way_nor_in_another_clusters() {
         let ledger = Ledger::default();
         ledger.note("a", entry(100));
-        assert_eq!(ledger.claims("main", &owner("a")).0, Claims::default());
-        assert_eq!(ledger.claims("other", &owner("b")).0, Claims::default());
+        assert_eq!(ledger.claims("main", &owner("a")), Claims::default());
+        assert_eq!(ledger.claims("other", &owner("b")), Claims::default());
         assert_eq!(ledger.objects("main", |place| place.is_some_and(|place| place.vmid == 200)).len(), 1);
         ledger.forget(&ObjectRef::new("vm-100").within("a"));
-        assert_eq!(ledger.claims("main", &owner("b")).0, Claims::default());
+        assert_eq!(ledger.claims("main", &owner("b")), Claims::default());
     }
 
     #[test]
@@ -297,7 +302,7 @@ mod tests {
     #[test]
     fn a_choice_made_before_a_release_is_outdated() {
         let ledger = Ledger::default();
-        let (_, version) = ledger.claims("main", &owner("a"));
+        let version = ledger.version();
         let released = Timestamp::from_second(1000).unwrap();
         ledger.rest(100, Rest { cluster: "main".into(), owner: "ana".into(), released });
         assert_eq!(ledger.claim("a", entry(100), version), Err(Outdated));
@@ -317,9 +322,9 @@ mod tests {
         }
         let names: Vec<_> = ledger.next_turns("main").into_iter().map(|object| object.name).collect();
         assert_eq!(names, ["vm-109", "vm-108", "vm-107", "vm-106"]);
-        assert_eq!(ledger.claims("main", &owner("100")).0.waiting.len(), 9);
+        assert_eq!(ledger.claims("main", &owner("100")).waiting.len(), 9);
         ledger.wait("109", None);
-        assert_eq!(ledger.claims("main", &owner("100")).0.waiting.len(), 8);
+        assert_eq!(ledger.claims("main", &owner("100")).waiting.len(), 8);
         assert!(ledger.next_turns("other").is_empty());
     }
 
@@ -330,7 +335,7 @@ mod tests {
             let cloning = Cloning { node: "sv1".into(), template: 9000, upid: upid.map(str::to_owned) };
             Entry { clone: Some(CloneState::Begun(cloning)), ..entry(100) }
         };
-        let running = || ledger.claims("main", &owner("other")).0.cloning.len();
+        let running = || ledger.claims("main", &owner("other")).cloning.len();
         assert!(!ledger.note("a", begun(Some("UPID:1"))));
         ledger.settle("a");
         ledger.wait("a", Some(turn(100, 1)));
@@ -361,7 +366,7 @@ mod tests {
         ledger.note("a", entry(100));
         let group = |namespace: &str| {
             let owner = Owner { namespace: namespace.into(), ..owner("b") };
-            ledger.claims("main", &owner).0.machines[0].group.clone()
+            ledger.claims("main", &owner).machines[0].group.clone()
         };
         assert_eq!((group("a").as_deref(), group("b")), (Some("web"), None));
     }

@@ -49,6 +49,7 @@ enum Doing {
     Configure,
     Resize,
     Disk,
+    Pool,
     Start,
     Stop,
     Shutdown,
@@ -83,6 +84,7 @@ impl From<&Action> for Doing {
             Action::Configure { .. } | Action::Tag { .. } => Self::Configure,
             Action::Resize { .. } => Self::Resize,
             Action::Disk { .. } => Self::Disk,
+            Action::Pool { .. } => Self::Pool,
             Action::Start(_) => Self::Start,
             Action::Stop(_) => Self::Stop,
             Action::Shutdown { .. } => Self::Shutdown,
@@ -97,6 +99,11 @@ impl From<&Action> for Doing {
 
 fn of_refusal(doing: Doing, refusal: &ApiError) -> Outcome {
     let message = refusal.to_string();
+    // It comes with the status of a missing right, too.
+    if let Some(pool) = phrases::missing_pool(&refusal.text) {
+        let message = format!("spec.pool: Proxmox has no pool {pool}; create it there, or name another");
+        return Outcome::Wait(Reason::new("PoolNotFound", message));
+    }
     match refusal.status {
         401 => Outcome::Wait(Reason::new("Unauthorized", format!("Proxmox refuses the credentials: {message}"))),
         403 => Outcome::Wait(Reason::new("Forbidden", format!("the credentials lack a right: {message}"))),
@@ -150,6 +157,8 @@ fn of_text(doing: Doing, text: &str) -> Outcome {
         // It waits for the next boot now, which the config shows.
         Doing::Disk if phrases::is_not_hot(text) => Outcome::LookAgain(reason("WaitsForBoot")),
         Doing::Disk => Outcome::NextNode(reason("DiskFailed")),
+        Doing::Pool if text.contains("already a pool member") => Outcome::LookAgain(reason("ChangedMeanwhile")),
+        Doing::Pool => Outcome::RetryHere(reason("PoolRefused")),
         Doing::Start if text.contains("already running") => Outcome::LookAgain(reason("AlreadyRunning")),
         Doing::Start => Outcome::NextNode(reason("StartFailed")),
         Doing::Stop => Outcome::RetryHere(reason("StopFailed")),
@@ -245,9 +254,11 @@ mod tests {
             template: 9000,
             linked: false,
             storage: None,
+            pool: None,
             name: "n".into(),
             description: String::new(),
         };
+        let pool = Action::Pool { place: place.clone(), pool: "x".into() };
         let start = Action::Start(place);
         for (action, status, text, expected) in [
             (&clone, 401, "Authentication failed!", ("wait", "Unauthorized")),
@@ -256,6 +267,10 @@ mod tests {
             (&start, 595, "No route to host", ("retry here", "NodeUnreachable")),
             (&clone, 500, "unable to find configuration file for VM 9000 on node 'a'", ("next node", "NoTemplate")),
             (&clone, 500, "storage 'x' does not exist", ("next node", "CloneFailed")),
+            (&clone, 403, "Permission check failed (pool 'x' does not exist)", ("wait", "PoolNotFound")),
+            (&pool, 500, "update pools failed: pool 'x' does not exist", ("wait", "PoolNotFound")),
+            (&pool, 500, "update pools failed: VM 100 is already a pool member", ("look again", "ChangedMeanwhile")),
+            (&pool, 403, "Permission check failed (/pool/x, Pool.Allocate)", ("wait", "Forbidden")),
             (&clone, 503, "busy", ("retry here", "ServerError")),
             (&start, 400, "Parameter verification failed.", ("stalled", "Refused")),
         ] {

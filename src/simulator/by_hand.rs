@@ -9,6 +9,13 @@ use super::world::storage::{Volume, VolumeKey};
 use super::world::{World, with_new_identity};
 
 impl Simulator {
+    /// Makes a pool.
+    pub fn add_pool(&self, name: &str) {
+        self.with(|state| {
+            state.world.pools.entry(name.to_owned()).or_default();
+        });
+    }
+
     /// Adds a guest as if it had always been there.
     pub fn add_vm(&self, spec: &GuestSpec) {
         self.with(|state| state.world.add_guest(spec, false));

@@ -22,6 +22,8 @@ pub struct VmView {
     pub paused: bool,
     /// Whether it is a template.
     pub template: bool,
+    /// The pool that it is in.
+    pub pool: Option<String>,
     /// Its configuration as it is in effect, without what is pending.
     pub config: BTreeMap<String, String>,
     /// What waits for the next boot; none for an option to be removed.
@@ -86,6 +88,11 @@ impl World {
                 running: guest.running.is_some(),
                 paused: guest.running.as_ref().is_some_and(|running| running.paused),
                 template: guest.config.is_template(),
+                pool: self
+                    .pools
+                    .iter()
+                    .find(|(_, members)| members.contains(&guest.vmid))
+                    .map(|(name, _)| name.clone()),
                 config: guest.config.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 pending: guest.pending.clone(),
                 digest: guest.digest(),

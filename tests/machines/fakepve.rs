@@ -112,6 +112,10 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
     main.spec.endpoints = vec![recorder.url.clone()];
     main.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [recorder.fingerprint]})).unwrap());
     main.spec.tenants = serde_json::from_value(open_tenants()).unwrap();
+    main.spec.tenants[0].allow.as_mut().unwrap().pools = vec!["*".to_owned()];
+    for pool in ["shop", "shop2"] {
+        recorder.add_pool(pool).await;
+    }
     lab.clusters().create(&PostParams::default(), &main).await.unwrap();
     lab.start();
     let cloud_init = json!({
@@ -126,7 +130,11 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
         "searchDomain": "example.com",
     });
     // It takes every resize and changes nothing, so the disk stays as the template's.
-    lab.machine("one", json!({"cores": 3, "memory": "1536Mi", "disk": {"size": "2Gi"}, "cloudInit": cloud_init})).await;
+    lab.machine(
+        "one",
+        json!({"cores": 3, "memory": "1536Mi", "disk": {"size": "2Gi"}, "cloudInit": cloud_init, "pool": "shop"}),
+    )
+    .await;
     lab.until_ready(&["one"]).await;
 
     let vm = lab.get("one").unwrap();
@@ -163,6 +171,7 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
             {"name": "net1", "bridge": "vmbr0", "mac": "bc:24:11:00:00:09"},
         ],
         "disks": [{"name": "data", "size": "1536Mi", "discard": true, "ssd": true, "backup": false}],
+        "pool": "shop2",
     });
     // It shows no pending values as if they were in force, as the real one does: what changes is told of one that stands still.
     lab.change("one", json!({"powerState": "Stopped"})).await;

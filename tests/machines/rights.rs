@@ -167,6 +167,45 @@ async fn none_of_the_documented_rights_can_be_spared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pools_need_a_role_more() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md")).unwrap();
+    let role = page.split("`pveum role add CloudFasterPools --privs \"").nth(1).expect("the page says which");
+    let role = role.split('"').next().unwrap();
+    let few = documented(Release::V9);
+    let with = |privileges: &str| {
+        let mut rights = few.clone();
+        rights.roles.insert("CloudFasterPools".to_owned(), privileges.split(' ').map(str::to_owned).collect());
+        let who = ["cloudfaster@pve", Scenario::TOKEN_ID];
+        rights.acl.extend(who.map(|who| AclSpec::new("/pool", who, "CloudFasterPools")));
+        rights
+    };
+    let tenants = json!([{
+        "namespaceSelector": {"matchLabels": {"cloudfaster.app/tenant": "true"}}, "allow": {"pools": ["*"]},
+    }]);
+    for (rights, works) in [(with(role), true), (with("Pool.Audit"), false)] {
+        let lab = rights.lab(Release::V9).await;
+        for pool in ["first", "second"] {
+            lab.simulator.add_pool(pool);
+        }
+        lab.patch_cluster(json!({"spec": {"tenants": tenants}})).await;
+        lab.machine("one", json!({"pool": "first"})).await;
+        lab.until_ready(&["one"]).await;
+        lab.patch("one", json!({"spec": {"pool": "second"}})).await;
+        if works {
+            lab.until_ready(&["one"]).await;
+            assert!(refused(&lab).is_empty(), "{:#?}", refused(&lab));
+        } else {
+            lab.until("it is refused", |lab| !refused(lab).is_empty()).await;
+            let conditions = |lab: &Lab| lab.cluster().unwrap().status.unwrap().conditions;
+            lab.until("the cluster names what is missing", |lab| {
+                format!("{:?}", conditions(lab)).contains("Pool.Allocate")
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn network_cards_of_ones_own_need_one_right_more() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md")).unwrap();
     let command = "pveum role modify CloudFasterMachines --append 1 --privs ";

@@ -102,6 +102,11 @@ pub struct ProxmoxVMSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub disks: Vec<ExtraDisk>,
+    /// The resource pool of Proxmox that the machine is in, where the cluster allows it. Applies at once. A machine for which
+    /// none is named stays in the pool that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$"))]
+    pub pool: Option<String>,
     /// Whether all data of the template is copied, or only what differs from it stored. Cannot be changed.
     #[serde(default)]
     pub clone: CloneKind,

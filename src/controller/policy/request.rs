@@ -80,6 +80,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
             memory: _,
             disk: _,
             disks,
+            pool,
             clone: _,
             placement: _,
             cloud_init,
@@ -113,7 +114,7 @@ impl<'a> From<&'a ProxmoxVM> for Request<'a> {
                 .flat_map(|cloud_init| &cloud_init.addresses)
                 .flat_map(static_addresses)
                 .collect(),
-            pool: None,
+            pool: pool.as_deref(),
             tags,
             texts: description.iter().map(|text| ("spec.description", text.as_str())).collect(),
         }

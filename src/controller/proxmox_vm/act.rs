@@ -20,7 +20,7 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
     let route = |place: &Place| fleet.route(&place.node).ok_or_else(|| gone(&place.node));
     let started = |place: &Place, action: TaskAction, upid: Upid| Some(Task { upid, node: place.node.clone(), action });
     Ok(match action {
-        Action::Clone { place, source, template, linked, storage, name: machine, description } => {
+        Action::Clone { place, source, template, linked, storage, pool, name: machine, description } => {
             let Route { client, name } = fleet.route(source).ok_or_else(|| gone(source))?;
             let target = &route(place)?.name;
             let request = CloneRequest {
@@ -29,6 +29,7 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
                 description: description.clone(),
                 full: !linked,
                 storage: storage.clone(),
+                pool: pool.clone(),
                 target: (target != name).then(|| target.clone()),
                 ..CloneRequest::default()
             };
@@ -64,6 +65,10 @@ pub async fn act(fleet: &Fleet, action: &Action) -> Result<Option<Task>, Error> 
             // What cannot be done while it runs waits for its next boot; to revert it would leave a volume behind.
             let upid = client.begin_config(name, place.vmid, &disk_change(change, digest.clone())).await?;
             started(place, TaskAction::Disk, upid)
+        }
+        Action::Pool { place, pool } => {
+            route(place)?.client.set_pool(pool, place.vmid).await?;
+            None
         }
         Action::Start(place) => {
             let Route { client, name } = route(place)?;

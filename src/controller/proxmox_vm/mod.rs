@@ -40,8 +40,8 @@ use crate::{
     proxmox::{
         outcome,
         plan::{
-            self, Action, Claim, ClaimedDisk, Cloning, Intent, Observed, Power, QUEUED, Reason, Recorded, Stage, Step,
-            TaskAction,
+            self, Action, Claim, ClaimedDisk, Cloning, Intent, LazyClaims, Observed, Power, QUEUED, Reason, Recorded,
+            Stage, Step, TaskAction,
         },
         wire::Vmid,
     },
@@ -246,21 +246,27 @@ impl MachineReconciler {
     /// The next step, and the version of what is known of the other objects.
     fn plan(&self, walk: &Walk) -> (Step, u64) {
         let World { owner, desired, recorded, fleet } = &walk.world;
-        let (mut others, version) = self.shared.ledger.claims(&fleet.name, owner);
         let now = Timestamp::now();
-        if recorded.intent.is_none()
-            && let Some(user) = walk.vm.labels().get(USER)
-        {
-            others.vmids.extend(self.shared.ledger.known_to_clients(&owner.uid, user, now));
-        }
+        // What is noted after this makes a choice outdated.
+        let version = self.shared.ledger.version();
+        let (shared, cluster, of) = (self.shared.clone(), fleet.name.clone(), owner.clone());
+        let user = walk.vm.labels().get(USER).filter(|_| recorded.intent.is_none()).cloned();
+        let others = LazyClaims::new(Box::new(move || {
+            let mut others = shared.ledger.claims(&cluster, &of);
+            if let Some(user) = user {
+                others.vmids.extend(shared.ledger.known_to_clients(&of.uid, &user, now));
+            }
+            others
+        }));
         let snapshot = fleet.inventory.snapshot();
-        let Sightings { machines, volumes, tasks } = &walk.sightings;
+        let Sightings { machines, volumes, tasks, list } = &walk.sightings;
         let observed = Observed {
             snapshot: &snapshot,
             others: &others,
             machines,
             volumes,
             tasks,
+            list_is_fresh: *list,
             tag_refused: self.tag_refused.lock().contains(&owner.uid),
         };
         (plan::plan(desired, owner, recorded, &observed, now), version)
@@ -430,7 +436,7 @@ impl MachineReconciler {
                 let gone = walk.world.desired.is_end();
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
-                let (_, version) = self.shared.ledger.claims(&fleet.name, &walk.world.owner);
+                let version = self.shared.ledger.version();
                 Box::pin(self.take(walk, next, version)).await
             }
         }

@@ -24,6 +24,8 @@ pub struct Sightings {
     pub volumes: BTreeMap<Place, Volumes>,
     /// Tasks by their id.
     pub tasks: BTreeMap<String, TaskSight>,
+    /// Whether the inventory was asked.
+    pub list: bool,
 }
 
 impl Sightings {
@@ -37,6 +39,10 @@ impl Sightings {
             Look::Volumes(place) => {
                 let found = volumes(fleet, &place).await;
                 self.volumes.insert(place, found);
+            }
+            Look::List(node) => {
+                fleet.inventory.refresh_node(&node).await;
+                self.list = true;
             }
             Look::Task(task) => {
                 let sight = self::task(fleet, snapshot, &task).await;

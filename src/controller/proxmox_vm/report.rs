@@ -147,7 +147,7 @@ fn progress(recorded: &Recorded, step: &Step, cloned: Option<u8>) -> i64 {
         Stage::Starting => 90,
         Stage::Adopting | Stage::Abandoning => 0,
         Stage::Creating => match (step, recorded.task.as_ref().map(|task| task.action)) {
-            (Step::Act(Action::Configure { .. } | Action::Tag { .. }), _) => CONFIGURING,
+            (Step::Act(Action::Configure { .. } | Action::Tag { .. } | Action::Pool { .. }), _) => CONFIGURING,
             (Step::Act(Action::Resize { .. } | Action::Disk { .. }), _)
             | (_, Some(TaskAction::Resize | TaskAction::Disk)) => 80,
             (_, Some(TaskAction::Clone)) => {
@@ -256,6 +256,10 @@ fn doing(action: &Action) -> Reason {
                 DiskChange::Remove { .. } => ("RemovingDisk", "removing"),
             };
             Reason::new(word, format!("{what} disk {name} of VM {} on {}", place.vmid, place.node))
+        }
+        Action::Pool { place, pool } => {
+            let message = format!("putting VM {} on {} into the pool {pool}", place.vmid, place.node);
+            Reason::new("Configuring", message)
         }
         Action::Start(place) => Reason::new("Starting", format!("starting VM {} on {}", place.vmid, place.node)),
         Action::Stop(place) => Reason::new("Stopping", format!("stopping VM {} on {}", place.vmid, place.node)),

@@ -140,6 +140,13 @@ impl Client {
         self.write(Method::POST, &path, change.params()).await
     }
 
+    /// Puts a VM into a pool, and takes it out of the one that it is in. Needs Pool.Allocate on both.
+    pub async fn set_pool(&self, pool: &str, vmid: Vmid) -> Result<()> {
+        // As a parameter, since pools can be nested: `customers/shop`.
+        let params = Params::new().set("poolid", pool).set("vms", vmid).flag("allow-move", true);
+        self.done(Method::PUT, "/pools", params).await
+    }
+
     /// Grows a disk to `bytes`, an absolute size. Shrinking fails in the task.
     pub async fn resize(&self, node: &str, vmid: Vmid, disk: &str, bytes: u64) -> Result<Upid> {
         let params = Params::new().set("disk", disk).set("size", bytes);

@@ -42,6 +42,12 @@ pub fn missing_permission(text: &str) -> Option<(&str, &str)> {
     path.starts_with('/').then_some((path, privilege))
 }
 
+/// The pool in `pool 'x' does not exist`, which a clone says as if a right were missing.
+pub fn missing_pool(text: &str) -> Option<&str> {
+    let (pool, rest) = text.split_once("pool '")?.1.split_once('\'')?;
+    rest.starts_with(" does not exist").then_some(pool)
+}
+
 /// The guest did not end when it was asked to: `VM quit/powerdown failed - got timeout`.
 pub fn is_deaf(text: &str) -> bool {
     text.contains("VM quit/powerdown failed")
@@ -86,6 +92,9 @@ mod tests {
         for text in ["Permission check failed", "Permission check failed (pool 'nosuch' does not exist)"] {
             assert_eq!(missing_permission(text), None, "{text}");
         }
+        assert_eq!(missing_pool("Permission check failed (pool 'nosuch' does not exist)"), Some("nosuch"));
+        assert_eq!(missing_pool("update pools failed: pool 'a/b' does not exist"), Some("a/b"));
+        assert_eq!(missing_pool("storage 'x' does not exist"), None);
         assert!(is_digest_mismatch("checksum mismatch (file change by other user?)"));
     }
 }

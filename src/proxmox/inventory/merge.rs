@@ -185,6 +185,7 @@ fn guest(site: Configured<'_>, entry: &Resource) -> Option<(Vmid, VmEntry)> {
         status: entry.status.clone().unwrap_or_else(|| "unknown".to_owned()),
         lock: entry.lock.clone(),
         tags: entry.tags.clone(),
+        pool: entry.pool.clone(),
         max_memory: entry.maxmem.unwrap_or_default(),
         max_disk: entry.maxdisk.unwrap_or_default(),
         uptime: entry.uptime.unwrap_or_default(),

@@ -171,6 +171,8 @@ pub struct VmEntry {
     /// `clone`, `backup`, …: exact.
     pub lock: Option<String>,
     pub tags: Vec<String>,
+    /// Exact.
+    pub pool: Option<String>,
     /// Bytes.
     pub max_memory: u64,
     /// Bytes.

@@ -16,6 +16,7 @@ pub fn succeeded(recorded: &Recorded, action: &Action) -> Recorded {
         | Action::Configure { .. }
         | Action::Resize { .. }
         | Action::Disk { .. }
+        | Action::Pool { .. }
         | Action::Start(_)
         | Action::Stop(_)
         | Action::Shutdown { .. }
@@ -35,6 +36,7 @@ impl Context<'_> {
             .or_else(|| self.grow(spec, intent, machine))
             .or_else(|| self.disks(spec, intent, machine))
             .or_else(|| self.tag(spec, intent, machine))
+            .or_else(|| self.pool(spec, intent))
     }
 
     /// What is added is written down first, so that it can be taken away again; what was taken away is forgotten.

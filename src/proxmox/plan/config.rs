@@ -27,6 +27,7 @@ pub(super) fn differences(spec: &MachineSpec, stage: Stage, config: &VmConfig) -
         disk_bytes: _,
         storage: _,
         disks: _,
+        pool: _,
         linked: _,
         placement: _,
         cloud_init,

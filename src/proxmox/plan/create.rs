@@ -72,6 +72,7 @@ impl Context<'_> {
             template,
             linked: spec.linked,
             storage: spec.storage.clone(),
+            pool: spec.pool.clone(),
             name: spec.name.clone(),
             description: identity::compose("", &self.owner.mark(place.vmid)),
         }))

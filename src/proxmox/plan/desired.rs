@@ -37,6 +37,8 @@ pub struct MachineSpec {
     pub storage: Option<String>,
     /// The disks beside it, by their names.
     pub disks: BTreeMap<String, ExtraDisk>,
+    /// The pool that it is in; as it is, if not given.
+    pub pool: Option<String>,
     /// Only what differs from the template is stored.
     pub linked: bool,
     /// Where it is made.

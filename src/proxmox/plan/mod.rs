@@ -17,6 +17,7 @@ mod let_go;
 mod notes;
 mod observed;
 mod place;
+mod pool;
 mod power;
 mod queue;
 mod recorded;
@@ -28,7 +29,7 @@ mod tasks;
 mod terms;
 mod whose;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use change::succeeded;
 pub use config::{TAG, cpu_model};
@@ -44,6 +45,9 @@ use crate::proxmox::inventory::{NodeState, Snapshot};
 
 /// How often a call that failed is tried again on the same node before the next node's turn comes.
 const RETRIES_PER_NODE: i64 = 5;
+
+/// So much may the clocks of two controllers differ.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step of an object.
 ///
@@ -151,6 +155,11 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn snapshot(&self) -> &'a Snapshot {
         self.observed.snapshot
+    }
+
+    /// Whether a time was written down with a clock that was ahead of this one: it does not tell how long ago it was.
+    fn is_ahead(&self, time: Timestamp) -> bool {
+        time.duration_since(self.now) > CLOCKS
     }
 
     fn node(&self, name: &str) -> Option<&'a NodeState> {

@@ -1,6 +1,9 @@
 //! What is observed: the inventory, and what was looked at by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::LazyCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 
@@ -16,16 +19,21 @@ pub struct Observed<'a> {
     /// What the inventory says.
     pub snapshot: &'a Snapshot,
     /// What other objects hold.
-    pub others: &'a Claims,
+    pub others: &'a LazyClaims,
     /// Machines that were asked for by themselves.
     pub machines: &'a BTreeMap<Place, Sight>,
     /// Volumes that carry a VMID, on the image storages of a node.
     pub volumes: &'a BTreeMap<Place, Volumes>,
     /// Tasks.
     pub tasks: &'a BTreeMap<String, TaskSight>,
+    /// The inventory was asked after the last change.
+    pub list_is_fresh: bool,
     /// Proxmox refused the tag, so that it is not sent again.
     pub tag_refused: bool,
 }
+
+/// What other objects hold, put together when the plan asks for it: a machine at rest does not.
+pub type LazyClaims = LazyCell<Claims, Box<dyn FnOnce() -> Claims>>;
 
 /// What a look at a machine showed.
 #[derive(Clone, Debug)]

@@ -250,7 +250,7 @@ impl Context<'_> {
     /// When the next attempt may begin, if every node that could take it has failed so many times.
     fn pause_after(&self, failures: u32) -> Option<Timestamp> {
         let doublings = failures.checked_sub(1)?;
-        let last = self.failed_attempts().map(|attempt| attempt.time).max()?;
+        let last = self.failed_attempts().last().map(|attempt| attempt.time).filter(|last| !self.is_ahead(*last))?;
         let pause = FIRST_PAUSE.saturating_mul(2_i32.saturating_pow(doublings)).min(LONGEST_PAUSE);
         last.checked_add(pause).ok()
     }

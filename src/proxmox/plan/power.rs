@@ -84,13 +84,13 @@ impl Context<'_> {
     /// before whose answer was lost: the machine may have run for hours since.
     fn start(&self, intent: &Intent) -> Step {
         if intent.stage == Stage::Starting {
-            if self.now.duration_since(intent.since) > START_WINDOW {
+            if self.is_ahead(intent.since) || self.now.duration_since(intent.since) > START_WINDOW {
                 return self.record_intent(intent, |intent| intent.stage = Stage::Established);
             }
             return Step::Act(Action::Start(intent.place.clone()));
         }
         match self.recorded.started {
-            Some(started) if started.next() > self.now => Step::Wait(Reason::new(
+            Some(started) if started.next() > self.now && !self.is_ahead(started.at) => Step::Wait(Reason::new(
                 "BackOff",
                 format!(
                     "the guest ended by itself soon after each of its last {} starts; it is started again at {}",

@@ -162,7 +162,7 @@ impl Context<'_> {
         match command {
             // Root was told how to lift the lock; when it is gone, the list shows it.
             Some(command) if is_for_root(command) => self.lists(place) && !self.lists_lock(place, None),
-            Some(_) | None => self.now.duration_since(*since) < LEFTOVER_PAUSE,
+            Some(_) | None => !self.is_ahead(*since) && self.now.duration_since(*since) < LEFTOVER_PAUSE,
         }
     }
 

@@ -14,6 +14,8 @@ pub enum Look {
     Volumes(Place),
     /// A task.
     Task(Task),
+    /// What the inventory says now of the cluster that a node is in.
+    List(String),
 }
 
 /// Keys of a config and the values that they are to have. Passwords are among them, so only the keys are ever shown.
@@ -79,6 +81,8 @@ pub enum Action {
         linked: bool,
         /// The storage that the disks are made on, if not that of the template.
         storage: Option<String>,
+        /// The pool that the new machine is put into.
+        pool: Option<String>,
         /// Name of the new machine.
         name: String,
         /// The description with the mark.
@@ -127,6 +131,13 @@ pub enum Action {
         change: DiskChange,
         /// Digest of the config that this was computed from: repeated, it would make a second volume.
         digest: Option<String>,
+    },
+    /// Puts the machine into a pool.
+    Pool {
+        /// The machine.
+        place: Place,
+        /// The pool.
+        pool: String,
     },
     /// Starts the machine.
     Start(Place),
@@ -239,6 +250,7 @@ impl Action {
             | Self::Tag { place, .. }
             | Self::Resize { place, .. }
             | Self::Disk { place, .. }
+            | Self::Pool { place, .. }
             | Self::Start(place)
             | Self::Stop(place)
             | Self::Shutdown { place, .. }
@@ -270,6 +282,7 @@ impl Action {
             Self::Tag { .. } => "Tag",
             Self::Resize { .. } => "Resize",
             Self::Disk { .. } => "Disk",
+            Self::Pool { .. } => "Pool",
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
             Self::Shutdown { .. } => "Shutdown",

@@ -84,7 +84,9 @@ impl Failed {
             Action::Shutdown { .. } => (Some(TaskAction::Shutdown), None, None),
             Action::Suspend(_) => (Some(TaskAction::Suspend), None, None),
             Action::Resume(_) => (Some(TaskAction::Resume), None, None),
-            Action::Configure { .. } | Action::Tag { .. } | Action::StopTask(_) => (None, None, None),
+            Action::Configure { .. } | Action::Tag { .. } | Action::Pool { .. } | Action::StopTask(_) => {
+                (None, None, None)
+            }
             Action::Stop(place) => (Some(TaskAction::Stop), Some(place), None),
             Action::Destroy(place) => (Some(TaskAction::Destroy), Some(place), Some(destroy_command(place.vmid))),
             Action::FreeVolume { place, volume } => {

@@ -82,7 +82,8 @@ fn is_change(action: &Action) -> bool {
         | Action::Configure { .. }
         | Action::Tag { .. }
         | Action::Resize { .. }
-        | Action::Disk { .. } => true,
+        | Action::Disk { .. }
+        | Action::Pool { .. } => true,
         Action::Start(_)
         | Action::Shutdown { .. }
         | Action::Suspend(_)

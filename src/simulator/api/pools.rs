@@ -45,21 +45,39 @@ pub(super) fn create(call: &mut Call<'_>) -> Answer {
 }
 
 pub(super) fn update(call: &mut Call<'_>) -> Answer {
-    let pool = name(call);
+    let pool = call.text("poolid").map_or_else(|| name(call), str::to_owned);
     call.require(&format!("/pool/{pool}"), "Pool.Allocate")?;
-    let vmids: Vec<u32> =
-        call.text("vms").unwrap_or_default().split(',').filter_map(|vmid| vmid.trim().parse().ok()).collect();
-    let delete = call.flag("delete");
-    let Some(members) = call.world.pools.get_mut(&pool) else {
-        return Err(ApiError::plain(format!("update pools failed: pool '{pool}' does not exist")).into());
-    };
+    let failed = |text: String| ApiError::plain(format!("update pools failed: {text}"));
+    if !call.world.pools.contains_key(&pool) {
+        return Err(failed(format!("pool '{pool}' does not exist")).into());
+    }
+    let words = call.text("vms").unwrap_or_default().split(',');
+    let vmids: Vec<u32> = words.filter_map(|vmid| vmid.trim().parse().ok()).collect();
+    let (delete, moves) = (call.flag("delete"), call.flag("allow-move"));
+    let mut changed = call.world.pools.clone();
     for vmid in vmids {
-        if delete {
+        call.require(&format!("/vms/{vmid}"), "VM.Allocate")?;
+        let before = changed.iter().find(|(_, members)| members.contains(&vmid)).map(|(name, _)| name.clone());
+        match before {
+            None if delete => return Err(failed(format!("VM {vmid} is not a pool member")).into()),
+            Some(other) if !delete && other == pool => {
+                return Err(failed(format!("VM {vmid} is already a pool member")).into());
+            }
+            Some(other) if !delete && !moves => {
+                let text = format!("VM {vmid} belongs already to pool '{other}' and 'allow-move' is not set");
+                return Err(failed(text).into());
+            }
+            Some(other) if !delete => call.require(&format!("/pool/{other}"), "Pool.Allocate")?,
+            Some(_) | None => {}
+        }
+        for members in changed.values_mut() {
             members.remove(&vmid);
-        } else {
+        }
+        if let Some(members) = changed.get_mut(&pool).filter(|_| !delete) {
             members.insert(vmid);
         }
     }
+    call.world.pools = changed;
     call.world.touch();
     Ok(Value::Null)
 }

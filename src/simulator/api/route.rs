@@ -112,7 +112,7 @@ impl Route {
             ("GET", ["pools"]) => Self::Pools,
             ("POST", ["pools"]) => Self::PoolCreate,
             ("GET", ["pools", _]) => Self::Pool,
-            ("PUT", ["pools", _]) => Self::PoolUpdate,
+            ("PUT", ["pools"] | ["pools", _]) => Self::PoolUpdate,
             ("DELETE", ["pools", _]) => Self::PoolDelete,
             _ => return None,
         })

@@ -195,6 +195,8 @@ pub(crate) const SNAPSHOT_ROLLBACK: &[Property] = &[optional("start", BOOLEAN)];
 pub(crate) const POOL: &[Property] = &[optional("type", Rule::Enum(&["qemu", "lxc", "storage"]))];
 pub(crate) const POOL_CREATE: &[Property] = &[required("poolid", ANY), optional("comment", ANY)];
 pub(crate) const POOL_UPDATE: &[Property] = &[
+    // Where the path does not say it.
+    optional("poolid", ANY),
     optional("vms", ANY),
     optional("storage", ANY),
     optional("delete", BOOLEAN),

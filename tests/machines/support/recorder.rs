@@ -57,15 +57,30 @@ impl Recorder {
 
     /// The VMIDs that the other side lists, asked as `root@pam` and not noted.
     pub async fn vms(&self) -> Vec<u64> {
-        let Shared { target, client, .. } = &*self.shared;
-        let login = "username=root%40pam&password=secret";
-        let form = (http::header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let login = client.post(format!("{target}/api2/json/access/ticket")).header(form.0, form.1).body(login);
-        let ticket: Value = serde_json::from_slice(&login.send().await.unwrap().bytes().await.unwrap()).unwrap();
-        let cookie = format!("PVEAuthCookie={}", ticket["data"]["ticket"].as_str().unwrap());
-        let list = client.get(format!("{target}/api2/json/cluster/resources?type=vm")).header("Cookie", cookie);
-        let list: Value = serde_json::from_slice(&list.send().await.unwrap().bytes().await.unwrap()).unwrap();
+        let list = self.ask(reqwest::Method::GET, "/cluster/resources?type=vm", "").await;
         list["data"].as_array().unwrap().iter().filter_map(|entry| entry["vmid"].as_u64()).collect()
+    }
+
+    /// Makes a pool, as `root@pam` and not noted.
+    pub async fn add_pool(&self, name: &str) {
+        let answer = self.ask(reqwest::Method::POST, "/pools", &format!("poolid={name}")).await;
+        assert!(answer["data"].is_null(), "{answer}");
+    }
+
+    /// Asks the other side as `root@pam`.
+    async fn ask(&self, method: reqwest::Method, path: &str, form: &str) -> Value {
+        let Shared { target, client, .. } = &*self.shared;
+        let url = |path: &str| format!("{target}/api2/json{path}");
+        let kind = (http::header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let login = client.post(url("/access/ticket")).header(&kind.0, kind.1);
+        let login = login.body("username=root%40pam&password=secret").send().await.unwrap();
+        let login: Value = serde_json::from_slice(&login.bytes().await.unwrap()).unwrap();
+        let word = |key: &str| login["data"][key].as_str().unwrap().to_owned();
+        let request = client.request(method, url(path)).header("Cookie", format!("PVEAuthCookie={}", word("ticket")));
+        let request = request.header("CSRFPreventionToken", word("CSRFPreventionToken")).header(&kind.0, kind.1);
+        let answer = request.body(form.to_owned()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
     /// What passed so far.

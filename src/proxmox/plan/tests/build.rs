@@ -205,6 +205,7 @@ pub struct Scene {
     pub machines: BTreeMap<Place, Sight>,
     pub volumes: BTreeMap<Place, Volumes>,
     pub tasks: BTreeMap<String, TaskSight>,
+    pub list_is_fresh: bool,
     pub tag_refused: bool,
     pub now: Timestamp,
 }
@@ -222,6 +223,7 @@ impl Scene {
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            list_is_fresh: false,
             tag_refused: false,
             now: at(0),
         }
@@ -319,12 +321,14 @@ impl Scene {
     /// What the plan says as things stand.
     pub fn next(&self) -> Step {
         let snapshot = Snapshot::new(self.sites.iter().cloned().map(Arc::new).collect());
+        let others = self.others.clone();
         let observed = Observed {
             snapshot: &snapshot,
-            others: &self.others,
+            others: &LazyClaims::new(Box::new(|| others)),
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
+            list_is_fresh: self.list_is_fresh,
             tag_refused: self.tag_refused,
         };
         plan(&self.desired, &owner(), &self.recorded, &observed, self.now)
@@ -341,6 +345,7 @@ impl Scene {
                 Step::Look(Look::Machine(place)) => {
                     self.machines.insert(place, Sight::Absent);
                 }
+                Step::Look(Look::List(_)) => self.list_is_fresh = true,
                 Step::Look(Look::Task(task)) => {
                     self.tasks.insert(task.upid.to_string(), TaskSight::Vanished);
                 }
@@ -384,6 +389,7 @@ pub fn word(step: &Step) -> String {
         }
         Step::Release => "release".into(),
         Step::Act(action) => match action {
+            Action::Pool { place: of, pool } => format!("pool {} {pool}", place(of)),
             Action::Clone { place: to, source, template, linked, storage, .. } => {
                 let from = if *source == to.node { String::new() } else { format!(" of {source}") };
                 let on = storage.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();

@@ -30,7 +30,7 @@ fn with_clone_running(scene: Scene) -> Scene {
 
 #[test]
 fn the_mark_is_given_in_the_clone_call_itself() {
-    let Step::Act(Action::Clone { place, source: _, template, linked: _, storage: _, name, description }) =
+    let Step::Act(Action::Clone { place, source: _, template, linked: _, storage: _, pool: _, name, description }) =
         creating().settle()
     else {
         panic!()
@@ -207,6 +207,7 @@ fn a_clone_that_is_refused_again_and_again_is_given_up() {
         template: TEMPLATE,
         linked: false,
         storage: None,
+        pool: None,
         name: "web".into(),
         description: String::new(),
     };

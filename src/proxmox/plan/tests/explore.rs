@@ -98,6 +98,8 @@ fn change(spec: &mut MachineSpec, number: u32) {
         12 => drop(spec.disks.insert("logs".into(), ExtraDisk { bytes: GIB, delete: true, ..ExtraDisk::default() })),
         13 => drop(spec.disks.remove("data")),
         14 => drop(spec.disks.remove("logs")),
+        16 | 17 => spec.pool = Some(format!("pool-{number}")),
+        18 => spec.pool = None,
         15 => spec.disks.values_mut().for_each(|disk| disk.bytes += GIB),
         _ => spec.on_boot = Some(spec.on_boot != Some(true)),
     }
@@ -144,7 +146,7 @@ impl Stage {
             Event::Progress => {
                 let clones: Vec<_> = world.running.values().cloned().collect();
                 for task in clones {
-                    if let Job::Clone { vmid, description, clash: false } = task.job
+                    if let Job::Clone { vmid, description, clash: false, .. } = task.job
                         && let Some(guest) = world.guests.get_mut(&(site_of(task.node), vmid))
                     {
                         guest.config.insert("description".into(), description);
@@ -480,6 +482,7 @@ impl Stage {
         let second = config.smbios_uuid() == Some(owner().smbios_uuid(*vmid));
         assert_eq!(second, !self.object.adopts(), "an adopted machine keeps what it takes itself for");
         self.check_disks(guest, recorded);
+        assert!(spec.pool.is_none() || guest.pool == spec.pool, "{guest:?}");
         let volumes: Vec<_> = self.world.volumes.iter().filter(|(.., mine)| *mine).collect();
         assert_eq!(volumes, [&(guest.node, *vmid, true)]);
     }
@@ -546,7 +549,7 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::Pause),
         2 => prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Paused)].prop_map(Event::Ask),
         2 => Just(Event::Restart),
-        12 => (0..17_u32).prop_map(Event::Change),
+        14 => (0..20_u32).prop_map(Event::Change),
         2 => any::<bool>().prop_map(Event::Reboot),
         3 => (0..6_u32).prop_map(Event::Meddle),
         1 => Just(Event::OthersAdopt),

@@ -3,12 +3,14 @@
 mod adopt;
 mod build;
 mod change;
+mod clock;
 mod create;
 mod disks;
 mod explore;
 mod keep;
 mod let_go;
 mod place;
+mod pool;
 mod power;
 mod prefer;
 mod queue;

@@ -99,6 +99,7 @@ pub struct Walk {
     machines: BTreeMap<Place, Sight>,
     volumes: BTreeMap<Place, Volumes>,
     tasks: BTreeMap<String, TaskSight>,
+    list_is_fresh: bool,
     /// What a call brought, before anything of it is written down.
     pending: Option<(Action, Result<Option<Task>, Error>)>,
     steps: u32,
@@ -172,6 +173,7 @@ impl Walk {
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            list_is_fresh: false,
             pending: None,
             steps: 0,
         })
@@ -189,10 +191,11 @@ impl Walk {
         };
         let observed = Observed {
             snapshot: &snapshot,
-            others: &Claims::default(),
+            others: &LazyClaims::new(Box::new(Claims::default)),
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
+            list_is_fresh: self.list_is_fresh,
             tag_refused: false,
         };
         plan(&desired, &owner(), &self.recorded, &observed, at(world.seconds))
@@ -207,6 +210,11 @@ impl Walk {
             }
             Step::Look(Look::Volumes(place)) => {
                 self.volumes.insert(place.clone(), world.stored(&place));
+                true
+            }
+            Step::Look(Look::List(_)) => {
+                world.poll();
+                self.list_is_fresh = true;
                 true
             }
             Step::Look(Look::Task(task)) => {
@@ -281,6 +289,7 @@ impl Walk {
         self.machines.clear();
         self.volumes.clear();
         self.tasks.clear();
+        self.list_is_fresh = false;
     }
 
     fn record(&mut self, next: Recorded, object: &mut Object) -> bool {

@@ -43,6 +43,7 @@ pub struct Guest {
     /// The QEMU process, while there is one.
     pub process: u32,
     pub container: bool,
+    pub pool: Option<String>,
     /// A clone call of ours made it.
     pub mine: bool,
     /// When it was last started.
@@ -60,6 +61,7 @@ impl Guest {
             power: Power::Stopped,
             process: 0,
             container: false,
+            pool: None,
             mine: false,
             ran: None,
         }
@@ -171,7 +173,7 @@ impl Guest {
 /// What a task does when it ends well.
 #[derive(Clone, Debug, Hash)]
 pub enum Job {
-    Clone { vmid: Vmid, description: String, clash: bool },
+    Clone { vmid: Vmid, description: String, pool: Option<String>, clash: bool },
     Resize { vmid: Vmid, disk: String, bytes: u64 },
     Disk { vmid: Vmid, change: DiskChange, digest: Option<String> },
     Start(Vmid),
@@ -291,6 +293,7 @@ impl World {
             for ((site, vmid), guest) in &self.guests {
                 if *site == at_site {
                     let mut entry = entry(guest.node, &guest.config());
+                    entry.pool.clone_from(&guest.pool);
                     if guest.container {
                         entry.kind = GuestKind::Lxc;
                         entry.details = None;
@@ -386,6 +389,7 @@ impl World {
             | Action::Tag { place, .. }
             | Action::Resize { place, .. }
             | Action::Disk { place, .. }
+            | Action::Pool { place, .. }
             | Action::FreeVolume { place, .. } => place.clone(),
             Action::Start(place)
             | Action::Stop(place)
@@ -412,7 +416,16 @@ impl World {
             }
         }
         match action {
-            Action::Clone { template, description, .. } => {
+            Action::Pool { pool, .. } => {
+                let guest =
+                    self.guests.get_mut(&key).filter(|guest| guest.node == node).ok_or_else(|| missing(vmid))?;
+                if guest.pool.as_ref() == Some(pool) {
+                    return Err(refusal(500, &format!("update pools failed: VM {vmid} is already a pool member")));
+                }
+                guest.pool = Some(pool.clone());
+                Ok(None)
+            }
+            Action::Clone { template, description, pool, .. } => {
                 assert_eq!(*template, template_of(node), "the template is another node's");
                 if strict {
                     // One at that very VMID makes Proxmox refuse the clone.
@@ -433,11 +446,13 @@ impl World {
                         ("lock".to_owned(), "clone".to_owned()),
                         ("description".to_owned(), "qmclone temporary file".to_owned()),
                     ]);
-                    let guest = Guest { config: stub, mine: true, ..Guest::new(node) };
+                    // No process of an earlier machine under this VMID comes after those of this one.
+                    let process = (self.tasks_begun + 1) * 1000;
+                    let guest = Guest { config: stub, mine: true, process, ..Guest::new(node) };
                     self.guests.insert(key, guest);
                     self.volumes.insert((node, vmid, true));
                 }
-                let job = Job::Clone { vmid, description: description.clone(), clash };
+                let job = Job::Clone { vmid, description: description.clone(), pool: pool.clone(), clash };
                 Ok(Some(self.begin(node, TaskAction::Clone, "qmclone", *template, job)))
             }
             Action::Configure { set, delete, password, .. } => {
@@ -562,7 +577,7 @@ impl World {
         | Job::Destroy(vmid)) = *job;
         let key = (site_of(node), vmid);
         let here = super::build::place(node, vmid);
-        if let Job::Clone { description, clash, .. } = job {
+        if let Job::Clone { description, pool, clash, .. } = job {
             if *clash {
                 return Err(format!("unable to create VM {vmid}: File exists"));
             }
@@ -574,6 +589,7 @@ impl World {
                 return Err("clone failed: copy failed".into());
             }
             let guest = self.guests.get_mut(&key).unwrap();
+            guest.pool.clone_from(pool);
             guest.set(&changed(&template_config(), &[("template", ""), ("description", description)]));
             return Ok(());
         }
