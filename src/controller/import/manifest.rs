@@ -140,6 +140,8 @@ fn spec(args: &Args, machine: &Found, left_out: &mut Vec<(&'static str, String)>
         memory,
         disk,
         disks: Vec::new(),
+        // It stays in the one that it is in.
+        pool: None,
         clone: Default::default(),
         placement: None,
         cloud_init: None,
