@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test check crds setup
+.PHONY: help demo test check bench crds setup
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ test: setup ## Runs all tests
 
 check: setup ## Formatting and lints
 	@. .ci/environment && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warnings
+
+bench: ## Measures the REST API with all that is behind it
+	@$(CARGO) bench --bench rest
 
 crds: ## Writes the custom resource definitions to crds/
 	@$(CARGO) run --quiet -- crds --directory crds

@@ -104,6 +104,7 @@ async fn main() {
     part("- number held by Proxmox", |_, seen| seen.placed, |_, seen| seen.held);
     part("- answered", |_, seen| seen.held, |answer, _| Some(answer.answered));
 
+    at_rest(&client).await;
     let numbers: Arc<Vec<String>> = Arc::new(made.iter().filter_map(|answer| answer.vm_id.clone()).collect());
     let read = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
@@ -177,6 +178,22 @@ async fn set_up(client: &Client, endpoint: &str, fingerprint: &str) {
     });
     let cluster: ProxmoxCluster = serde_json::from_value(cluster).unwrap();
     Api::all(client.clone()).create(&PostParams::default(), &cluster).await.unwrap();
+}
+
+/// Waits until every machine is as it was asked for: nothing else is done then.
+async fn at_rest(client: &Client) {
+    let machines = Api::<ProxmoxVM>::all(client.clone());
+    loop {
+        let all = machines.list(&Default::default()).await.unwrap();
+        let ready = |vm: &ProxmoxVM| {
+            let conditions = vm.status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        if all.items.iter().all(ready) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Waits until the cluster is Ready and the key opens.

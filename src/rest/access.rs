@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use http::{StatusCode, request::Parts};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde::de::DeserializeOwned;
 
 use super::{
     Shim,
@@ -17,6 +18,20 @@ use crate::api::{self, ProxmoxVM};
 
 /// The header with the key.
 pub const HEADER: &str = "x-api-key";
+
+/// What stands in the path. An address that cannot be understood is none.
+pub struct Segments<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Shim>> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shim: &Arc<Shim>) -> Result<Self, Problem> {
+        let Path(segments) = Path::from_request_parts(parts, shim)
+            .await
+            .map_err(|_| Problem::Told(StatusCode::NOT_FOUND, "Not Found".to_owned()))?;
+        Ok(Self(segments))
+    }
+}
 
 /// Whoever calls, with a key that is right.
 pub struct Caller {

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(15);
 /// How often it is looked whether the certificate has changed.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Why the shim does not serve.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
 };
 use http::StatusCode;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::{
     Done, Shim,
-    access::Caller,
+    access::{Caller, Segments},
     form::{self, Fields},
     keys::Scope,
     machines::{Vm, view},
@@ -163,7 +163,7 @@ fn secrets(shim: &Shim) -> Api<Secret> {
 pub async fn get_user(
     State(shim): State<Arc<Shim>>,
     caller: Caller,
-    Path(userid): Path<String>,
+    Segments(userid): Segments<String>,
 ) -> Result<Json<User>, Problem> {
     caller.needs(&[Scope::Read])?;
     let missing = || Problem::not_found("User");

@@ -64,6 +64,8 @@ async fn what_is_not_there_is_told_as_the_contract_has_it() {
         (admin.nameless().get("/protected").await, 401, "API Key header is missing"),
         (site.shim.client("wrong").get("/protected").await, 401, "Invalid or expired API Key"),
         (admin.get("/vm/1/2/3").await, 404, "Not Found"),
+        (admin.get("/vm/%FF").await, 404, "Not Found"),
+        (admin.post("/control-vm/%FF/start").await, 404, "Not Found"),
     ] {
         assert_eq!((answer.status, detail(&answer)), (status, told));
     }

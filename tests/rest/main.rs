@@ -12,6 +12,7 @@ mod laboratory;
 mod machines;
 mod numbers;
 mod page;
+mod serving;
 mod support;
 mod trouble;
 mod users;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use kube::{
     Api, ResourceExt,
@@ -19,7 +16,7 @@ use crate::{
     api::{ProxmoxVM, power::PowerState},
     rest::{
         Done, Shim,
-        access::Caller,
+        access::{Caller, Segments},
         fault::Fault,
         keys::Scope,
         problem::{Detail, Invalid, Problem},
@@ -87,7 +84,7 @@ const ACTIONS: [(&str, Fate); 8] = [
 pub async fn control_vm(
     State(shim): State<Arc<Shim>>,
     caller: Caller,
-    Path((vm_id, action)): Path<(String, String)>,
+    Segments((vm_id, action)): Segments<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
     caller.needs(&[Scope::Vms])?;
     let known = ACTIONS.iter().find(|(word, _)| *word == action);

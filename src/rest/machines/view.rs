@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +17,7 @@ use crate::{
     },
     rest::{
         Shim,
-        access::Caller,
+        access::{Caller, Segments},
         keys::Scope,
         problem::{Detail, Problem},
     },
@@ -169,7 +166,7 @@ pub fn is_held(vm: &ProxmoxVM) -> bool {
 pub async fn get_vm(
     State(shim): State<Arc<Shim>>,
     caller: Caller,
-    Path(vm_id): Path<String>,
+    Segments(vm_id): Segments<String>,
 ) -> Result<Json<Vm>, Problem> {
     caller.needs(&[Scope::Read, Scope::Vms])?;
     let vmid = vm_id.parse().map_err(|_| missing())?;
