@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
-    api, controller, rest, simulator,
+    api, controller, docker, rest, simulator,
     standalone::{ControlPlane, PlaneArgs},
     telemetry::{self, Server, Telemetry},
 };
@@ -93,6 +93,8 @@ enum Command {
     },
     /// Runs a simulated Proxmox VE cluster to try things on.
     SimulateProxmox(simulator::Args),
+    /// Says what is made of compose files: the project that they describe, or what is wrong with them.
+    Compose(docker::command::Args),
     /// Prints the custom resource definitions, or writes them into a folder, a file for each.
     Crds {
         /// The folder; without it they are printed.
@@ -171,6 +173,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             observed(health_listen, &telemetry, work).await
         }
         Command::SimulateProxmox(args) => Ok(simulator::run(args, shutdown).await?),
+        Command::Compose(args) => docker::command::run(args),
         Command::Crds { directory } => crds(directory),
     }
 }

@@ -116,6 +116,10 @@ fn each_mistake_is_told_where_it_stands() {
         ("include: [https://example.org/a.yaml]\nservices: {web: {image: a}}\n", "is not a file of the project"),
         ("include: [../a.yaml]\nservices: {web: {image: a}}\n", "leads out of the project's files"),
         (
+            "=== compose.yaml\ninclude: [a.yaml]\nservices: {web: {image: a}}\n=== a.yaml\nservice: {x: {image: y}}\n",
+            "a.yaml:1: service: the attribute `service` is unknown: write `services`",
+        ),
+        (
             "=== compose.yaml\ninclude: [a.yaml]\n=== a.yaml\ninclude: [compose.yaml]\n",
             "`compose.yaml` includes itself",
         ),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::budget::Budget;
-use super::problem::Problem;
+use super::problem::{Problem, add};
 use super::tree::{Node, Value};
 use super::variables::{Failure, substitute};
 use super::yaml::too_large;
@@ -46,7 +46,7 @@ impl Interpolation<'_> {
                         node.value = Value::Text(done.text);
                         node.from_variables |= done.from_variables;
                     }
-                    Err(failure) => self.problems.push(explained(failure, node, path)),
+                    Err(failure) => add(self.problems, explained(failure, node, path)),
                 }
                 Ok(())
             }

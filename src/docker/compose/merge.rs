@@ -3,6 +3,8 @@
 //! Mappings are merged, lists are joined, everything else is replaced; some attributes have rules of their own. The trees are
 //! in their long forms already.
 
+use std::collections::{HashMap, HashSet};
+
 use super::path::{Path, descend};
 use super::problem::Problem;
 use super::tree::{Map, Node, Value};
@@ -98,18 +100,8 @@ pub fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Result<Map, Prob
 
 /// Joins two lists; what is in both appears once.
 fn join(mut base: Vec<Node>, over: Vec<Node>) -> Vec<Node> {
-    // Quadratic only as far as the lists are long: one that is not found among many is compared by its value alone.
-    let mut texts: std::collections::HashSet<String> =
-        base.iter().filter_map(|node| node.text().map(str::to_owned)).collect();
-    for node in over {
-        let known = match node.text() {
-            Some(text) => !texts.insert(text.to_owned()),
-            None => base.contains(&node),
-        };
-        if !known {
-            base.push(node);
-        }
-    }
+    let mut known: HashSet<String> = base.iter().map(Node::fingerprint).collect();
+    base.extend(over.into_iter().filter(|node| known.insert(node.fingerprint())));
     base
 }
 
@@ -137,10 +129,13 @@ fn entry(key: &str, node: &Node) -> Node {
 
 /// Merges address ranges of the same subnet, and adds the others.
 fn merge_pools(base: Vec<Node>, over: Vec<Node>, path: &Path<'_>) -> Result<Vec<Node>, Problem> {
-    let subnet = |node: &Node| node.map().and_then(|map| map.get("subnet")).cloned();
+    let subnet = |node: &Node| node.map().and_then(|map| map.get("subnet")).map(Node::fingerprint);
+    let mut places: HashMap<Option<String>, usize> =
+        base.iter().enumerate().map(|(place, pool)| (subnet(pool), place)).collect();
     let mut pools = base;
     for pool in over {
-        match pools.iter_mut().find(|earlier| subnet(earlier) == subnet(&pool)) {
+        let place = *places.entry(subnet(&pool)).or_insert(pools.len());
+        match pools.get_mut(place) {
             Some(earlier) => *earlier = merge(std::mem::take(earlier), pool, &descend(path, "[]"))?,
             None => pools.push(pool),
         }

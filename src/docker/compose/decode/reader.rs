@@ -8,7 +8,7 @@ use super::refused;
 use super::units;
 use crate::docker::compose::interpolate::join;
 use crate::docker::compose::model::At;
-use crate::docker::compose::problem::Problem;
+use crate::docker::compose::problem::{Problem, add};
 use crate::docker::compose::scalar;
 use crate::docker::compose::tree::{Map, Node, Value};
 
@@ -19,7 +19,7 @@ pub struct Complaints(RefCell<Vec<Problem>>);
 impl Complaints {
     /// Adds one.
     pub fn add(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        add(&mut self.0.borrow_mut(), problem);
     }
 
     /// All of them.

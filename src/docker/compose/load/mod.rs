@@ -118,8 +118,7 @@ impl<'a> Loader<'a> {
             }
         };
         if content.len() > MAX_FILE {
-            let (size, most) = (content.len() / 1024, MAX_FILE / 1024);
-            let message = format!("`{file}` has {size} KiB, and may have {most}");
+            let message = format!("`{file}` has more than {} KiB", MAX_FILE / 1024);
             return Err(problem(message, "make it smaller, or divide it"));
         }
         self.budget.spend(content.len()).map_err(|_| too_large(asked_at))?;
