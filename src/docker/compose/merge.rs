@@ -53,6 +53,11 @@ pub fn merge(base: Node, over: Node, path: &Path<'_>) -> Result<Node, Problem> {
     if base.value == Value::Null {
         return Ok(over);
     }
+    if rule == Rule::Join {
+        let at = over.at.clone();
+        let items = join(sequence(base), sequence(over));
+        return Ok(Node { at, value: Value::List(items), ..Node::default() });
+    }
     let at = over.at.clone();
     let with =
         |value| Ok(Node { at, mark: over.mark, from_variables: base.from_variables || over.from_variables, value });
@@ -62,7 +67,6 @@ pub fn merge(base: Node, over: Node, path: &Path<'_>) -> Result<Node, Problem> {
             base.extend(over);
             with(Value::Map(base))
         }
-        (Rule::Join, base, over) => with(Value::List(join(sequence(base), sequence(over)))),
         (Rule::Logging, Value::Map(base), Value::Map(over)) => {
             let same = match (base.get("driver"), over.get("driver")) {
                 (Some(base), Some(over)) => base == over,
@@ -106,8 +110,8 @@ fn join(mut base: Vec<Node>, over: Vec<Node>) -> Vec<Node> {
 }
 
 /// A value as a list: a mapping as `key=value` texts in order.
-fn sequence(value: Value) -> Vec<Node> {
-    match value {
+fn sequence(node: Node) -> Vec<Node> {
+    match node.value {
         Value::List(items) => items,
         Value::Map(map) => {
             let entries = map.into_iter().flat_map(|(key, node)| match &node.value {
@@ -119,7 +123,7 @@ fn sequence(value: Value) -> Vec<Node> {
             entries.sort_by(|a, b| a.text().cmp(&b.text()));
             entries
         }
-        value => vec![Node { value, ..Node::default() }],
+        _ => vec![node],
     }
 }
 
