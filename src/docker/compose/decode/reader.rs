@@ -186,6 +186,18 @@ impl<'a> Item<'a> {
         map.iter().map(item).collect()
     }
 
+    /// A mapping of single values as they are printed, or a list of `name=value`.
+    pub fn pairs(&self) -> BTreeMap<String, String> {
+        if self.node.list().is_some() {
+            let pair = |text: String| match text.split_once('=') {
+                Some((name, value)) => (name.to_owned(), value.to_owned()),
+                None => (text, String::new()),
+            };
+            return self.list().iter().filter_map(Item::text).map(pair).collect();
+        }
+        self.entries().into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.printed()?))).collect()
+    }
+
     /// Its attributes; nothing at all counts as none.
     pub fn fields(&self) -> Fields<'a> {
         static NOTHING: Map = Map::new();
@@ -272,8 +284,7 @@ impl<'a> Fields<'a> {
 
     /// A mapping of single values, as they are printed.
     pub fn pairs(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        let entries = self.item(key).map(|item| item.entries()).unwrap_or_default();
-        entries.into_iter().filter_map(|(key, item)| Some((key.to_owned(), item.printed()?))).collect()
+        self.item(key).map(|item| item.pairs()).unwrap_or_default()
     }
 
     /// The same, but something without a value stays apart from something empty.
