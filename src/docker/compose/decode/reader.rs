@@ -186,16 +186,21 @@ impl<'a> Item<'a> {
         map.iter().map(item).collect()
     }
 
-    /// A mapping of single values as they are printed, or a list of `name=value`.
-    pub fn pairs(&self) -> BTreeMap<String, String> {
-        if self.node.list().is_some() {
-            let pair = |text: String| match text.split_once('=') {
-                Some((name, value)) => (name.to_owned(), value.to_owned()),
-                None => (text, String::new()),
-            };
-            return self.list().iter().filter_map(Item::text).map(pair).collect();
-        }
+    /// A mapping of single values, as they are printed.
+    pub fn mapping(&self) -> BTreeMap<String, String> {
         self.entries().into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.printed()?))).collect()
+    }
+
+    /// The same, or a list of `name=value`.
+    pub fn pairs(&self) -> BTreeMap<String, String> {
+        if self.node.list().is_none() {
+            return self.mapping();
+        }
+        let pair = |text: String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (text, String::new()),
+        };
+        self.list().iter().filter_map(Item::text).map(pair).collect()
     }
 
     /// Its attributes; nothing at all counts as none.
@@ -284,7 +289,7 @@ impl<'a> Fields<'a> {
 
     /// A mapping of single values, as they are printed.
     pub fn pairs(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        self.item(key).map(|item| item.pairs()).unwrap_or_default()
+        self.item(key).map(|item| item.mapping()).unwrap_or_default()
     }
 
     /// The same, but something without a value stays apart from something empty.
