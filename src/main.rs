@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
-    api, controller, rest, simulator,
+    api, controller, docker, rest, simulator,
     standalone::{ControlPlane, PlaneArgs},
     telemetry::{self, Server, Telemetry},
 };
@@ -101,6 +101,8 @@ enum Command {
         #[arg(long)]
         kubeconfig: Option<PathBuf>,
     },
+    /// Says what is made of compose files: the project that they describe, or what is wrong with them.
+    Compose(docker::command::Args),
     /// Prints the custom resource definitions, or writes them into a folder, a file for each.
     Crds {
         /// The folder; without it they are printed.
@@ -191,6 +193,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 () = shutdown.cancelled() => Err("it was told to stop".into()),
             }
         }
+        Command::Compose(args) => docker::command::run(args),
         Command::Crds { directory } => crds(directory),
     }
 }

@@ -1,5 +1,6 @@
 //! Knows Docker, not Kubernetes.
 
+pub mod command;
 pub mod compose;
 pub mod convert;
 pub mod desired;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod case;
+mod command;
 mod limits;
+mod mutation;
 mod oracle;
 mod table;
 mod wrong;

@@ -116,6 +116,10 @@ fn each_mistake_is_told_where_it_stands() {
         ("include: [https://example.org/a.yaml]\nservices: {web: {image: a}}\n", "is not a file of the project"),
         ("include: [../a.yaml]\nservices: {web: {image: a}}\n", "leads out of the project's files"),
         (
+            "=== compose.yaml\ninclude: [a.yaml]\nservices: {web: {image: a}}\n=== a.yaml\nservice: {x: {image: y}}\n",
+            "a.yaml:1: service: the attribute `service` is unknown: write `services`",
+        ),
+        (
             "=== compose.yaml\ninclude: [a.yaml]\n=== a.yaml\ninclude: [compose.yaml]\n",
             "`compose.yaml` includes itself",
         ),
@@ -189,6 +193,20 @@ fn the_values_of_variables_are_never_told() {
         "volumes_from: [\"container:${SECRET}:x\"]",
         "tmpfs: ${SECRET}",
         "networks: {default: {ipv4_address: \"${SECRET}\"}}",
+        "networks: [\"${SECRET}\"]",
+        "depends_on: [\"${SECRET}\"]",
+        "links: [\"${SECRET}:alias\"]",
+        "volumes: [\"${SECRET}:/data\"]",
+        "volumes: [\"/x:/${SECRET}/y\"]\n    tmpfs: \"/${SECRET}/y\"",
+        "secrets: [\"${SECRET}\"]",
+        "configs: [{source: \"my-${SECRET}\"}]",
+        "env_file: env/${SECRET}.env",
+        "label_file: ${SECRET}",
+        "extends: ${SECRET}",
+        "extends: {file: \"${SECRET}.yaml\", service: a}",
+        "network_mode: \"service:${SECRET}\"",
+        "container_name: \"${SECRET}\"\n  db: {image: a, container_name: \"${SECRET}\"}",
+        "user: b\ninclude: [\"sub/${SECRET}.yaml\"]\nx-a:\n  b: c",
     ];
     for attribute in attributes {
         let told = told(&format!("services:\n  web:\n    image: a\n    {attribute}\n"));

@@ -15,7 +15,7 @@ pub const MAX_CHAIN: usize = 32;
 /// The most bytes of memory, by a rough reckoning.
 const MAX_MEMORY: usize = 64 * 1024 * 1024;
 /// What a value costs besides its text.
-const NODE: usize = 64;
+pub const NODE: usize = 160;
 
 /// What is left of it.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::budget::Budget;
-use super::problem::Problem;
+use super::hidden::Hidden;
+use super::problem::{Problem, add};
 use super::tree::{Node, Value};
 use super::variables::{Failure, substitute};
 use super::yaml::too_large;
@@ -19,6 +20,8 @@ pub struct Interpolation<'a> {
     pub budget: &'a mut Budget,
     /// What is wrong.
     pub problems: &'a mut Vec<Problem>,
+    /// What came out of variables, and is not told.
+    pub hidden: &'a mut Hidden,
     /// Where a variable that has no value is used first, by its name.
     pub unset: &'a mut BTreeMap<String, Problem>,
 }
@@ -36,17 +39,20 @@ impl Interpolation<'_> {
                 let done = substitute(text, &|name| self.variables.get(name).cloned());
                 match done {
                     Ok(done) => {
-                        self.budget.spend(done.text.len()).map_err(|_| too_large(&node.at))?;
+                        self.budget.spend(done.text.len().saturating_mul(2)).map_err(|_| too_large(&node.at))?;
                         for name in done.unset.into_iter().collect::<BTreeSet<_>>() {
                             let message = format!("the variable `{name}` is not set, and is taken as empty");
                             let remedy = "set it in `env`, or give a default: `${NAME:-default}`";
                             let warning = || Problem::new(&node.at, path, message, remedy);
                             self.unset.entry(name).or_insert_with(warning);
                         }
+                        if done.from_variables {
+                            self.hidden.note(text, &done.text);
+                        }
                         node.value = Value::Text(done.text);
                         node.from_variables |= done.from_variables;
                     }
-                    Err(failure) => self.problems.push(explained(failure, node, path)),
+                    Err(failure) => add(self.problems, explained(failure, node, path)),
                 }
                 Ok(())
             }

@@ -3,6 +3,8 @@
 //! Mappings are merged, lists are joined, everything else is replaced; some attributes have rules of their own. The trees are
 //! in their long forms already.
 
+use std::collections::{HashMap, HashSet};
+
 use super::path::{Path, descend};
 use super::problem::Problem;
 use super::tree::{Map, Node, Value};
@@ -51,6 +53,11 @@ pub fn merge(base: Node, over: Node, path: &Path<'_>) -> Result<Node, Problem> {
     if base.value == Value::Null {
         return Ok(over);
     }
+    if rule == Rule::Join {
+        let at = over.at.clone();
+        let items = join(sequence(base), sequence(over));
+        return Ok(Node { at, value: Value::List(items), ..Node::default() });
+    }
     let at = over.at.clone();
     let with =
         |value| Ok(Node { at, mark: over.mark, from_variables: base.from_variables || over.from_variables, value });
@@ -60,7 +67,6 @@ pub fn merge(base: Node, over: Node, path: &Path<'_>) -> Result<Node, Problem> {
             base.extend(over);
             with(Value::Map(base))
         }
-        (Rule::Join, base, over) => with(Value::List(join(sequence(base), sequence(over)))),
         (Rule::Logging, Value::Map(base), Value::Map(over)) => {
             let same = match (base.get("driver"), over.get("driver")) {
                 (Some(base), Some(over)) => base == over,
@@ -98,24 +104,14 @@ pub fn merge_maps(mut base: Map, over: Map, path: &Path<'_>) -> Result<Map, Prob
 
 /// Joins two lists; what is in both appears once.
 fn join(mut base: Vec<Node>, over: Vec<Node>) -> Vec<Node> {
-    // Quadratic only as far as the lists are long: one that is not found among many is compared by its value alone.
-    let mut texts: std::collections::HashSet<String> =
-        base.iter().filter_map(|node| node.text().map(str::to_owned)).collect();
-    for node in over {
-        let known = match node.text() {
-            Some(text) => !texts.insert(text.to_owned()),
-            None => base.contains(&node),
-        };
-        if !known {
-            base.push(node);
-        }
-    }
+    let mut known: HashSet<String> = base.iter().map(Node::fingerprint).collect();
+    base.extend(over.into_iter().filter(|node| known.insert(node.fingerprint())));
     base
 }
 
 /// A value as a list: a mapping as `key=value` texts in order.
-fn sequence(value: Value) -> Vec<Node> {
-    match value {
+fn sequence(node: Node) -> Vec<Node> {
+    match node.value {
         Value::List(items) => items,
         Value::Map(map) => {
             let entries = map.into_iter().flat_map(|(key, node)| match &node.value {
@@ -127,7 +123,7 @@ fn sequence(value: Value) -> Vec<Node> {
             entries.sort_by(|a, b| a.text().cmp(&b.text()));
             entries
         }
-        value => vec![Node { value, ..Node::default() }],
+        _ => vec![node],
     }
 }
 
@@ -137,10 +133,13 @@ fn entry(key: &str, node: &Node) -> Node {
 
 /// Merges address ranges of the same subnet, and adds the others.
 fn merge_pools(base: Vec<Node>, over: Vec<Node>, path: &Path<'_>) -> Result<Vec<Node>, Problem> {
-    let subnet = |node: &Node| node.map().and_then(|map| map.get("subnet")).cloned();
+    let subnet = |node: &Node| node.map().and_then(|map| map.get("subnet")).map(Node::fingerprint);
+    let mut places: HashMap<Option<String>, usize> =
+        base.iter().enumerate().map(|(place, pool)| (subnet(pool), place)).collect();
     let mut pools = base;
     for pool in over {
-        match pools.iter_mut().find(|earlier| subnet(earlier) == subnet(&pool)) {
+        let place = *places.entry(subnet(&pool)).or_insert(pools.len());
+        match pools.get_mut(place) {
             Some(earlier) => *earlier = merge(std::mem::take(earlier), pool, &descend(path, "[]"))?,
             None => pools.push(pool),
         }

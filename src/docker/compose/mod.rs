@@ -9,6 +9,7 @@ mod canonical;
 mod check;
 mod decode;
 mod dotenv;
+mod hidden;
 mod interpolate;
 mod load;
 mod merge;
@@ -84,11 +85,11 @@ pub fn load(request: Request<'_>) -> Result<Loaded, Problems> {
     {
         Ok(tree) => decode::whole(tree),
         Err(problem) => {
-            loader.problems.push(problem);
-            return Err(all(loader.problems));
+            let told = loader.problems.into_iter().chain([problem]).map(|problem| loader.hidden.clear(problem));
+            return Err(all(told.collect()));
         }
     };
-    let Loader { budget, mut problems, unset, values, .. } = loader;
+    let Loader { budget, mut problems, hidden, unset, values, sources: _ } = loader;
     let decoder = Decoder {
         sources: request.sources,
         variables: &variables,
@@ -103,7 +104,7 @@ pub fn load(request: Request<'_>) -> Result<Loaded, Problems> {
     if project.services.is_empty() && project.disabled.is_empty() {
         problems.push(Problem::of_file(first, "there are no services", "add `services:` with at least one"));
     }
-    match Problems::of(problems) {
+    match Problems::of(problems.into_iter().map(|problem| hidden.clear(problem)).collect()) {
         Some(problems) => Err(problems),
         None => Ok(Loaded { project, warnings: unset.into_values().collect() }),
     }

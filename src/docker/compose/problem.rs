@@ -43,6 +43,16 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
+/// How many problems are kept.
+const KEPT: usize = 1000;
+
+/// Adds a problem, unless there are far too many already.
+pub fn add(problems: &mut Vec<Problem>, problem: Problem) {
+    if problems.len() < KEPT {
+        problems.push(problem);
+    }
+}
+
 /// How many problems are told; the rest is counted.
 const TOLD: usize = 10;
 

@@ -103,6 +103,36 @@ impl Node {
         }
     }
 
+    /// A text that is equal for equal values, and differs for others.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        self.fingerprint_into(&mut text);
+        text
+    }
+
+    fn fingerprint_into(&self, text: &mut String) {
+        match &self.value {
+            Value::Null => text.push('~'),
+            Value::Bool(value) => text.push_str(if *value { "+" } else { "-" }),
+            Value::Int(value) => text.push_str(&format!("i{value};")),
+            Value::Float(value) => text.push_str(&format!("f{value:?};")),
+            // The lengths keep apart what would read the same.
+            Value::Text(value) => text.push_str(&format!("t{}:{value}", value.len())),
+            Value::Path(value) => text.push_str(&format!("p{}:{value}", value.len())),
+            Value::List(items) => {
+                text.push_str(&format!("l{}:", items.len()));
+                items.iter().for_each(|item| item.fingerprint_into(text));
+            }
+            Value::Map(map) => {
+                text.push_str(&format!("m{}:", map.len()));
+                for (key, value) in map {
+                    text.push_str(&format!("{}:{key}", key.len()));
+                    value.fingerprint_into(text);
+                }
+            }
+        }
+    }
+
     /// The value for a message: as it stands in the file, but not what variables hold.
     pub fn shown(&self) -> String {
         match &self.value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::budget::{Budget, MAX_DEPTH, weight};
+use super::budget::{Budget, MAX_DEPTH, NODE, weight};
 use super::model::At;
 use super::problem::Problem;
 use super::scalar;
@@ -89,18 +89,18 @@ impl<'input> Composer<'input, '_> {
         let (anchor, mark, value, height) = match event {
             Event::Alias(id) => return self.alias(id, &at, depth),
             Event::Scalar(text, style, anchor, tag) => {
-                self.spend(64_usize.saturating_add(text.len()), &at)?;
+                self.spend(NODE.saturating_add(text.len()), &at)?;
                 let (mark, value) = self.scalar(&text, style, tag.as_deref(), &at)?;
                 (anchor, mark, value, 0)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.spend(64, &at)?;
+                self.spend(NODE, &at)?;
                 let mark = self.mark(tag.as_deref(), "seq", &at)?;
                 let (items, height) = self.sequence(depth)?;
                 (anchor, mark, Value::List(items), height)
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.spend(64, &at)?;
+                self.spend(NODE, &at)?;
                 let mark = self.mark(tag.as_deref(), "map", &at)?;
                 let (map, height) = self.mapping(depth)?;
                 (anchor, mark, Value::Map(map), height)
@@ -251,4 +251,64 @@ impl<'input> Composer<'input, '_> {
 pub fn too_large(at: &At) -> Problem {
     let message = "the project is too large, with all anchors, includes, extensions and variables written out";
     Problem::new(at, "", message, "make it smaller, or divide it into several")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Node, String> {
+        let documents = documents("a.yaml", text, &mut Budget::default()).map_err(|problem| problem.to_string())?;
+        documents.into_iter().next().ok_or_else(|| "nothing".to_owned())
+    }
+
+    fn at<'n>(node: &'n Node, path: &str) -> &'n Node {
+        path.split('.').fold(node, |node, key| match &node.value {
+            Value::Map(map) => map.get(key).expect("a key"),
+            Value::List(items) => items.get(key.parse::<usize>().expect("an index")).expect("an entry"),
+            _ => panic!("{path} leads into a single value"),
+        })
+    }
+
+    #[test]
+    fn values_stand_in_the_line_of_their_key_or_of_their_entry() {
+        let text = "a:\n  b:\n    c: 1\n  d:\n    - x\n    -\n      e: |\n        text\n";
+        let node = read(text).expect("valid");
+        for (path, line) in [("a", 1), ("a.b", 2), ("a.b.c", 3), ("a.d", 4), ("a.d.0", 5), ("a.d.1", 7), ("a.d.1.e", 7)]
+        {
+            assert_eq!(at(&node, path).at.to_string(), format!("a.yaml:{line}"), "{path}");
+        }
+    }
+
+    #[test]
+    fn anchors_are_written_out_and_the_nearest_key_wins_over_merged_ones() {
+        let text = "x: &x {a: x, b: x}\ny: &y {b: y, c: y}\nz:\n  <<: [*x, *y]\n  a: own\nlist: [*x, *x]\n";
+        let node = read(text).expect("valid");
+        for (path, value) in [("z.a", "own"), ("z.b", "x"), ("z.c", "y"), ("list.1.a", "x")] {
+            assert_eq!(at(&node, path).text(), Some(value), "{path}");
+        }
+        assert_eq!(at(&node, "z.b").at.line, 1);
+        assert!(
+            read("a: {'<<': {b: c}}")
+                .expect("valid")
+                .map()
+                .and_then(|map| map.get("a"))
+                .is_some_and(|a| a.map().is_some_and(|a| a.contains_key("<<")))
+        );
+    }
+
+    #[test]
+    fn tags_say_what_a_value_is_or_what_it_does() {
+        let text =
+            "a: !!str 12\nb: !!int \"12\"\nc: !!float 1\nd: !reset [x]\ne: !override {f: g}\nf: ! 12\ng: !!null ''\n";
+        let node = read(text).expect("valid");
+        assert_eq!(at(&node, "a").value, Value::Text("12".to_owned()));
+        assert_eq!(at(&node, "b").value, Value::Int(12));
+        assert_eq!(at(&node, "c").value, Value::Float(1.0));
+        assert_eq!((at(&node, "d").mark, at(&node, "e").mark), (Mark::Reset, Mark::Override));
+        assert_eq!(at(&node, "g").value, Value::Null);
+        for wrong in ["a: !!int x", "a: !!bool 1", "a: !!binary x", "a: !foo {}", "a: !!map []"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

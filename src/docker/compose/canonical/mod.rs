@@ -9,7 +9,8 @@ pub use ports::range as port_range;
 
 use super::budget::Budget;
 use super::interpolate::join;
-use super::problem::Problem;
+use super::model::Condition;
+use super::problem::{Problem, add};
 use super::sources::inside;
 use super::tree::{Map, Node, Value};
 
@@ -66,7 +67,12 @@ impl Canonical<'_> {
             names_to_map(node, |_| Value::Null);
         }
         if let Some(node) = service.get_mut("depends_on") {
-            names_to_map(node, |_| Value::Map(Map::new()));
+            names_to_map(node, |name| {
+                let value = |value| Node::in_place_of(name, value);
+                let condition = value(Value::Text(Condition::ServiceStarted.as_str().to_owned()));
+                let required = value(Value::Bool(true));
+                Value::Map(Map::from([("condition".to_owned(), condition), ("required".to_owned(), required)]))
+            });
         }
         if let Some(node) = service.get_mut("gpus")
             && node.text() == Some("all")
@@ -138,14 +144,14 @@ impl Canonical<'_> {
         let name = external.remove("name");
         if let Some((key, unknown)) = external.first_key_value() {
             let message = format!("the attribute `{key}` is unknown");
-            self.problems.push(Problem::new(&unknown.at, join(path, "external"), message, "remove it"));
+            add(self.problems, Problem::new(&unknown.at, join(path, "external"), message, "remove it"));
         }
         node.value = Value::Bool(true);
         let Some(name) = name else { return };
         match resource.get("name") {
             Some(other) if *other != name => {
                 let message = "`name` and `external.name` differ";
-                self.problems.push(Problem::new(&name.at, join(path, "external.name"), message, "give `name` only"));
+                add(self.problems, Problem::new(&name.at, join(path, "external.name"), message, "give `name` only"));
             }
             _ => {
                 resource.insert("name".to_owned(), name);
@@ -162,7 +168,7 @@ impl Canonical<'_> {
             let Some(text) = item.text() else {
                 let message = format!("an entry must be a text `key=value`, not {}", item.shown());
                 let path = join(path, &join(key, &index.to_string()));
-                self.problems.push(Problem::new(&item.at, path, message, "write `key=value`"));
+                add(self.problems, Problem::new(&item.at, path, message, "write `key=value`"));
                 continue;
             };
             let (name, value) = match text.split_once('=') {
@@ -172,7 +178,7 @@ impl Canonical<'_> {
             if key == "environment" && name.ends_with(char::is_whitespace) {
                 let path = join(path, &join(key, &index.to_string()));
                 let message = "the name of a variable ends with a space";
-                self.problems.push(Problem::new(&item.at, path, message, "remove the space before `=`"));
+                add(self.problems, Problem::new(&item.at, path, message, "remove the space before `=`"));
             }
             pairs.insert(name.to_owned(), Node::in_place_of(item, value));
         }
@@ -187,7 +193,7 @@ impl Canonical<'_> {
             None => {
                 let message = format!("{} leads out of the project's files", node.shown());
                 let remedy = "use a path inside of them, from the folder of the compose file";
-                self.problems.push(Problem::new(&node.at, path, message, remedy));
+                add(self.problems, Problem::new(&node.at, path, message, remedy));
                 node.value = Value::Path(".".to_owned());
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Canonical;
 use crate::docker::compose::interpolate::join;
-use crate::docker::compose::problem::Problem;
+use crate::docker::compose::problem::{Problem, add};
 use crate::docker::compose::tree::{Map, Node, Value};
 use crate::docker::compose::yaml::too_large;
 
@@ -25,7 +25,7 @@ impl Canonical<'_> {
             match Short::parse(&text) {
                 Ok(short) => {
                     if self.budget.spend(short.count().saturating_mul(PORT)).is_err() {
-                        self.problems.push(too_large(&entry.at));
+                        add(self.problems, too_large(&entry.at));
                         return;
                     }
                     ports.extend(short.written_out(&entry));
@@ -33,7 +33,7 @@ impl Canonical<'_> {
                 Err(message) => {
                     let message = format!("{}: {message}", entry.shown());
                     let remedy = "write `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, in quotes";
-                    self.problems.push(Problem::new(&entry.at, join(path, &index.to_string()), message, remedy));
+                    add(self.problems, Problem::new(&entry.at, join(path, &index.to_string()), message, remedy));
                 }
             }
         }

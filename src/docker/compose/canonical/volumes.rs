@@ -3,7 +3,7 @@
 use super::Canonical;
 use crate::docker::compose::interpolate::join;
 use crate::docker::compose::model::{Propagation, SeLinux};
-use crate::docker::compose::problem::Problem;
+use crate::docker::compose::problem::{Problem, add};
 use crate::docker::compose::sources::clean_absolute;
 use crate::docker::compose::tree::{Map, Node, Value};
 
@@ -13,7 +13,7 @@ impl Canonical<'_> {
             match written_out(text, node) {
                 Ok(map) => node.value = Value::Map(map),
                 Err((message, remedy)) => {
-                    self.problems.push(Problem::new(&node.at, path, format!("{}: {message}", node.shown()), remedy));
+                    add(self.problems, Problem::new(&node.at, path, format!("{}: {message}", node.shown()), remedy));
                     return;
                 }
             }
@@ -38,12 +38,10 @@ impl Canonical<'_> {
             node.value = Value::Text(clean_absolute(text));
         } else if text.starts_with('~') {
             let message = format!("{} is in a home folder, which nobody has here", node.shown());
-            self.problems.push(Problem::new(
-                &node.at,
-                path,
-                message,
-                "use a volume, or a path inside of the project's files",
-            ));
+            add(
+                self.problems,
+                Problem::new(&node.at, path, message, "use a volume, or a path inside of the project's files"),
+            );
         } else {
             self.tree_path(node, path);
         }

@@ -50,13 +50,14 @@ impl Decoder<'_> {
 
     /// `labels`, over what the files of `label_file` say.
     pub(super) fn labels(&self, fields: &mut Fields<'_>) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::new();
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
         for item in fields.list("label_file") {
             let Some((name, text)) = item.text().and_then(|path| self.text(&item, &path, true)) else { continue };
-            let known: BTreeMap<String, String> = labels.clone();
-            if let Err(problem) = dotenv::parse(&name, &text, &mut labels, &|name| known.get(name).cloned()) {
+            let mut set = BTreeMap::new();
+            if let Err(problem) = dotenv::parse(&name, &text, &mut set, &|name| labels.get(name).cloned()) {
                 self.complaints.add(problem);
             }
+            labels.extend(set);
         }
         labels.extend(fields.pairs("labels"));
         labels

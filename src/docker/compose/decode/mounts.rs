@@ -1,7 +1,5 @@
 //! What is mounted into a service's containers.
 
-use std::collections::BTreeMap;
-
 use super::reader::{Fields, Item};
 use crate::docker::compose::model::{
     BindSource, FileGrant, Mount, MountKind, Propagation, Recursive, SeLinux, TmpfsMount, VolumesFrom,
@@ -76,7 +74,7 @@ fn volume(fields: &mut Fields<'_>) -> MountKind {
     let nocopy = options.as_mut().map(|options| options.flag("nocopy")).unwrap_or_default();
     let subpath = options.as_mut().and_then(|options| options.text("subpath"));
     let labels =
-        options.as_mut().and_then(|options| options.item("labels")).map(|item| labels(&item)).unwrap_or_default();
+        options.as_mut().and_then(|options| options.item("labels")).map(|item| item.pairs()).unwrap_or_default();
     if let Some(options) = options {
         options.finish();
     }
@@ -86,17 +84,6 @@ fn volume(fields: &mut Fields<'_>) -> MountKind {
         bind.finish();
     }
     MountKind::Volume { source, nocopy, subpath, labels, selinux }
-}
-
-fn labels(item: &Item<'_>) -> BTreeMap<String, String> {
-    if item.node.list().is_some() {
-        let pair = |text: String| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (text, String::new()),
-        };
-        return item.list().iter().filter_map(Item::text).map(pair).collect();
-    }
-    item.entries().into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.printed()?))).collect()
 }
 
 fn tmpfs_mount(fields: &mut Fields<'_>) -> MountKind {

@@ -8,7 +8,7 @@ use super::refused;
 use super::units;
 use crate::docker::compose::interpolate::join;
 use crate::docker::compose::model::At;
-use crate::docker::compose::problem::Problem;
+use crate::docker::compose::problem::{Problem, add};
 use crate::docker::compose::scalar;
 use crate::docker::compose::tree::{Map, Node, Value};
 
@@ -19,7 +19,7 @@ pub struct Complaints(RefCell<Vec<Problem>>);
 impl Complaints {
     /// Adds one.
     pub fn add(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        add(&mut self.0.borrow_mut(), problem);
     }
 
     /// All of them.
@@ -186,6 +186,23 @@ impl<'a> Item<'a> {
         map.iter().map(item).collect()
     }
 
+    /// A mapping of single values, as they are printed.
+    pub fn mapping(&self) -> BTreeMap<String, String> {
+        self.entries().into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.printed()?))).collect()
+    }
+
+    /// The same, or a list of `name=value`.
+    pub fn pairs(&self) -> BTreeMap<String, String> {
+        if self.node.list().is_none() {
+            return self.mapping();
+        }
+        let pair = |text: String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (text, String::new()),
+        };
+        self.list().iter().filter_map(Item::text).map(pair).collect()
+    }
+
     /// Its attributes; nothing at all counts as none.
     pub fn fields(&self) -> Fields<'a> {
         static NOTHING: Map = Map::new();
@@ -272,8 +289,7 @@ impl<'a> Fields<'a> {
 
     /// A mapping of single values, as they are printed.
     pub fn pairs(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        let entries = self.item(key).map(|item| item.entries()).unwrap_or_default();
-        entries.into_iter().filter_map(|(key, item)| Some((key.to_owned(), item.printed()?))).collect()
+        self.item(key).map(|item| item.mapping()).unwrap_or_default()
     }
 
     /// The same, but something without a value stays apart from something empty.

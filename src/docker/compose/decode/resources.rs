@@ -42,22 +42,11 @@ pub fn device_requests(items: Vec<Item<'_>>) -> Vec<DeviceReservation> {
         };
         let count = count.and_then(read).or_else(|| device_ids.is_empty().then_some(-1));
         let (capabilities, driver) = (fields.texts("capabilities"), fields.text("driver"));
-        let options = fields.item("options").map(|item| options(&item)).unwrap_or_default();
+        let options = fields.item("options").map(|item| item.pairs()).unwrap_or_default();
         fields.finish();
         DeviceReservation { at: item.at(), capabilities, driver, count, device_ids, options }
     };
     items.iter().map(request).collect()
-}
-
-fn options(item: &Item<'_>) -> BTreeMap<String, String> {
-    if item.node.list().is_some() {
-        let pair = |text: String| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (text, String::new()),
-        };
-        return item.list().iter().filter_map(Item::text).map(pair).collect();
-    }
-    item.entries().into_iter().filter_map(|(name, item)| Some((name.to_owned(), item.printed()?))).collect()
 }
 
 pub fn ulimits(item: &Item<'_>) -> BTreeMap<String, Ulimit> {

@@ -47,6 +47,15 @@ impl Loader<'_> {
                     to.insert(name, merged);
                 }
             }
+            // What else it says is laid beside, so that what is unknown is told.
+            for (key, node) in included {
+                if !matches!(
+                    key.as_str(),
+                    "services" | "volumes" | "networks" | "secrets" | "configs" | "name" | "version"
+                ) {
+                    document.tree.entry(key).or_insert(node);
+                }
+            }
         }
         Ok(())
     }

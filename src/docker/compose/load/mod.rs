@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::budget::{Budget, MAX_FILE};
 use super::canonical::Canonical;
 use super::dotenv;
+use super::hidden::Hidden;
 use super::interpolate::{Interpolation, Variables};
 use super::merge::merge_maps;
 use super::model::At;
@@ -26,6 +27,8 @@ pub struct Loader<'a> {
     pub budget: Budget,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// What came out of variables, and is not told.
+    pub hidden: Hidden,
     /// Where a variable without a value is used first, by its name.
     pub unset: BTreeMap<String, Problem>,
     /// The values of configs and secrets from variables, by section, name and variable: each as its file sees it.
@@ -42,7 +45,7 @@ impl<'a> Loader<'a> {
     /// Starts with nothing read.
     pub fn new(sources: &'a Sources) -> Self {
         let (problems, unset, values) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { sources, budget: Budget::default(), problems, unset, values }
+        Self { sources, budget: Budget::default(), problems, hidden: Hidden::default(), unset, values }
     }
 
     /// Reads files that are laid over one another, with everything that they include and extend. `including` are the files
@@ -90,8 +93,14 @@ impl<'a> Loader<'a> {
         let mut read = Vec::new();
         for mut node in documents(file, text, &mut self.budget)? {
             let resets = Resets::extract(&mut node)?;
-            Interpolation { variables, budget: &mut self.budget, problems: &mut self.problems, unset: &mut self.unset }
-                .apply(&mut node, "")?;
+            let mut interpolation = Interpolation {
+                variables,
+                budget: &mut self.budget,
+                problems: &mut self.problems,
+                hidden: &mut self.hidden,
+                unset: &mut self.unset,
+            };
+            interpolation.apply(&mut node, "")?;
             let at = node.at.clone();
             let Value::Map(mut tree) = node.value else {
                 let message = format!("the file must be a mapping, not {}", node.shown());
@@ -118,8 +127,7 @@ impl<'a> Loader<'a> {
             }
         };
         if content.len() > MAX_FILE {
-            let (size, most) = (content.len() / 1024, MAX_FILE / 1024);
-            let message = format!("`{file}` has {size} KiB, and may have {most}");
+            let message = format!("`{file}` has more than {} KiB", MAX_FILE / 1024);
             return Err(problem(message, "make it smaller, or divide it"));
         }
         self.budget.spend(content.len()).map_err(|_| too_large(asked_at))?;
