@@ -1,5 +1,6 @@
 //! Knows Docker, not Kubernetes.
 
+pub mod act;
 pub mod command;
 pub mod compose;
 pub mod convert;
@@ -7,6 +8,7 @@ pub mod desired;
 pub mod engine;
 pub mod identity;
 pub mod labels;
+pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod recorded;

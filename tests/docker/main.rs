@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod calls;
+mod converge;
 mod inventory;
 #[path = "../support/process.rs"]
 mod process;

@@ -41,7 +41,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
         return Step::Wait(unknown.clone(), None);
     }
     let ours = Ours::find(owner, recorded, observed);
-    let context = Context { recorded, observed, now, ours: &ours };
+    let context = Context { owner, recorded, observed, now, ours: &ours };
     if let Some(stall) = context.unclear() {
         return stall;
     }
@@ -56,6 +56,7 @@ pub fn plan(desired: &Desired, owner: &Owner, recorded: &Recorded, observed: &Ob
 
 /// What every part of the plan reads.
 struct Context<'a> {
+    owner: &'a Owner,
     recorded: &'a Recorded,
     observed: &'a Observed,
     now: Timestamp,

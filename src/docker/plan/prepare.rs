@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::{
     super::{
         desired::{Deployment, Slot},
         identity::waiting_name,
-        observed::{Class, Stranger},
+        labels,
+        observed::{Class, Observed, Stranger},
         recorded::Made,
     },
     Action, Creation, Look,
@@ -16,6 +19,9 @@ use super::{
     round::{Problem, Round},
 };
 use crate::reason::Reason;
+
+/// How long a list may lack what was just made.
+const LAG: SignedDuration = SignedDuration::from_secs(1);
 
 impl<'a> Round<'a> {
     /// Writes down which containers are ours, and how they were made.
@@ -177,11 +183,18 @@ impl<'a> Round<'a> {
 
     /// A name that we need is somebody else's.
     pub fn taken(&mut self, what: &str, name: &str, stranger: &Stranger) {
-        let whose = match (
-            stranger.labels.get(super::super::labels::NAMESPACE),
-            stranger.labels.get(super::super::labels::NAME),
-        ) {
-            (Some(namespace), Some(name)) => format!("{namespace}/{name} by its labels"),
+        let Observed { containers, networks, volumes, .. } = self.context.observed;
+        let id = stranger.id.as_str();
+        let known = containers.contains_key(id) || networks.contains_key(id) || volumes.contains_key(id);
+        let owner = self.context.owner;
+        let namesake = [stranger.labels.get(labels::NAMESPACE), stranger.labels.get(labels::NAME)];
+        if !known && namesake == [Some(&owner.namespace), Some(&owner.name)] {
+            // What was made a moment ago is on no list yet.
+            let again = self.context.now.checked_add(LAG).ok();
+            return self.wait(Reason::new("CatchingUp", format!("the {what} {name} has just been made")), again);
+        }
+        let whose = match namesake {
+            [Some(namespace), Some(name)] => format!("{namespace}/{name} by its labels"),
             _ => "not this object's".to_owned(),
         };
         self.stall(

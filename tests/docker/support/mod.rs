@@ -3,6 +3,7 @@
 pub mod command;
 pub mod engine;
 pub mod images;
+pub mod proxy;
 pub mod registry;
 pub mod run;
 
