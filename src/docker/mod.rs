@@ -1,11 +1,13 @@
 //! Knows Docker, not Kubernetes.
 
+pub mod act;
 pub mod compose;
 pub mod convert;
 pub mod desired;
 pub mod engine;
 pub mod identity;
 pub mod labels;
+pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod recorded;

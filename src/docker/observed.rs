@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+pub use super::engine::outcome::Class;
 use crate::reason::Reason;
 
 /// All that is observed.
@@ -158,19 +159,6 @@ pub enum TaskSight {
         /// Not before this time again.
         again: Timestamp,
     },
-}
-
-/// What follows from a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// It may or may not have happened, or things are not as they were thought to be.
-    LookAgain,
-    /// The same again, after a pause.
-    Retry,
-    /// Something stands in the way that passes by itself or by somebody else's hand.
-    Wait,
-    /// It is refused for good.
-    Stalled,
 }
 
 /// How far something is.
