@@ -115,13 +115,7 @@ impl Work {
         .await
     }
 
-    async fn build(
-        &self,
-        service: &str,
-        image: &str,
-        cause: &str,
-        progress: &watch::Sender<Progress>,
-    ) -> Result<()> {
+    async fn build(&self, service: &str, image: &str, cause: &str, progress: &watch::Sender<Progress>) -> Result<()> {
         let described = self.service(service)?;
         let Some(how) = &described.build else {
             return Err(Error::Invalid(format!("services.{service} does not say how its image is built")));
@@ -194,7 +188,8 @@ impl Work {
         let (project, deployment) = self.present()?;
         let Creation { slot, name, proper_name, config, image, networks, shared } = creation;
         let Slot { service, number } = slot;
-        let mut all = self.owner.labels(Thing::Container { service, number: *number, name: proper_name, config, image });
+        let mut all =
+            self.owner.labels(Thing::Container { service, number: *number, name: proper_name, config, image });
         let made_for: Vec<_> = networks.iter().map(|(key, id)| format!("{key}={id}")).collect();
         for (key, value) in [
             (compose::CONFIG_HASH, config),

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod compose;
 pub mod convert;
+pub mod deploy;
 pub mod desired;
 pub mod engine;
 pub mod identity;

@@ -91,10 +91,7 @@ pub fn observed(
                 (known.id().to_owned(), container(&known.inspected, mark))
             })
             .collect(),
-        networks: networks
-            .map(|known| network(&known.listed))
-            .map(|network| (network.id.clone(), network))
-            .collect(),
+        networks: networks.map(|known| network(&known.listed)).map(|network| (network.id.clone(), network)).collect(),
         volumes: volumes.map(|known| volume(&known.listed)).map(|volume| (volume.name.clone(), volume)).collect(),
         ..Observed::default()
     }
