@@ -32,7 +32,7 @@ end
 if is.Reconciling or not is.Ready then
   return judge("Progressing", told.Reconciling or told.Ready or message)
 end
-if spec.powerState == "Stopped" or spec.powerState == "Paused" then
+if spec.powerState == "Stopped" or spec.powerState == "Paused" or spec.state == "Stopped" then
   return judge("Suspended", told.Ready)
 end
 return judge("Healthy", told.Ready)

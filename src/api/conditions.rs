@@ -60,6 +60,12 @@ pub fn set_verdict(
     }
 }
 
+/// Which of `Ready`, `Reconciling` and `Stalled` holds.
+pub fn verdict_of(conditions: &[Condition]) -> &str {
+    let mut held = conditions.iter().filter(|condition| condition.status == "True").map(|condition| &condition.type_);
+    held.find(|kind| [READY, RECONCILING, STALLED].contains(&kind.as_str())).map_or("Unknown", String::as_str)
+}
+
 /// A condition that changed now.
 pub fn condition(kind: &str, status: &str, reason: &str, message: &str, generation: i64, now: Timestamp) -> Condition {
     Condition {
@@ -82,6 +88,22 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition) {
             *old = new;
         }
         None => conditions.push(new),
+    }
+}
+
+/// Puts a condition there while it is false, with its reason and message.
+pub fn set_while_false(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    why: Option<(String, String)>,
+    generation: i64,
+    now: Timestamp,
+) {
+    match why {
+        Some((reason, message)) => {
+            set_condition(conditions, condition(kind, "False", &reason, &message, generation, now));
+        }
+        None => remove_condition(conditions, kind),
     }
 }
 

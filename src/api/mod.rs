@@ -5,6 +5,9 @@
 pub mod common;
 pub mod conditions;
 pub mod disks;
+pub mod docker_host;
+pub mod docker_service;
+pub mod docker_tenant;
 pub mod network;
 pub mod power;
 pub mod proxmox_cluster;
@@ -18,6 +21,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
+pub use docker_host::DockerHost;
+pub use docker_service::DockerService;
 pub use proxmox_cluster::ProxmoxCluster;
 pub use proxmox_vm::ProxmoxVM;
 pub use size::Size;
@@ -36,7 +41,10 @@ pub const USER: &str = "cloudfaster.app/user";
 
 /// The definitions of all kinds, as `cloudfaster crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ProxmoxCluster::crd(), ProxmoxVM::crd()].into_iter().map(with_unobserved_status).collect()
+    [ProxmoxCluster::crd(), ProxmoxVM::crd(), DockerHost::crd(), DockerService::crd()]
+        .into_iter()
+        .map(with_unobserved_status)
+        .collect()
 }
 
 /// Each definition as a YAML document, with the name of its file in `crds/`.

@@ -1,20 +1,20 @@
 //! The running inventories, one for each ProxmoxCluster, and the routes to their nodes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::sessions::{Session, Sessions};
 use crate::{
     proxmox::{
         client::Client,
         inventory::{InvalidSettings, Inventory, InventorySettings, Site},
-        plan::Reason,
         rights::Missing,
     },
     telemetry::Sites,
@@ -94,34 +94,20 @@ impl Drop for Fleet {
     }
 }
 
-/// All fleets, by the name of their ProxmoxCluster.
-pub struct Fleets {
-    shutdown: CancellationToken,
-    fleets: RwLock<HashMap<String, Result<Arc<Fleet>, Reason>>>,
+impl Session for Fleet {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn end(&self) {
+        self.stop.cancel();
+    }
 }
 
+/// All fleets, by the name of their ProxmoxCluster.
+pub type Fleets = Sessions<Fleet>;
+
 impl Fleets {
-    /// None yet.
-    pub fn new(shutdown: CancellationToken) -> Self {
-        Self { shutdown, fleets: RwLock::default() }
-    }
-
-    /// The fleet of a ProxmoxCluster.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn get(&self, cluster: &str) -> Result<Arc<Fleet>, Reason> {
-        match self.fleets.read().get(cluster) {
-            Some(fleet) => fleet.clone(),
-            None => Err(Reason::new("ClusterNotReady", "it is being connected to")),
-        }
-    }
-
-    /// The fleet of a ProxmoxCluster, if it runs with these very settings.
-    pub fn current(&self, cluster: &str, fingerprint: &str) -> Option<Arc<Fleet>> {
-        self.get(cluster).ok().filter(|fleet| fleet.fingerprint == fingerprint)
-    }
-
     /// Starts the fleet of a ProxmoxCluster, in place of the one that ran before.
     ///
     /// # Errors
@@ -138,29 +124,20 @@ impl Fleets {
                 })
             })
             .collect();
-        let stop = self.shutdown.child_token();
+        let stop = self.token();
         let settings = InventorySettings { sites, poll_fast: POLL_FAST, poll_slow: POLL_SLOW };
         let inventory = Inventory::start(settings, stop.clone())?;
         let rights = Mutex::default();
         let name = cluster.to_owned();
         let fleet = Arc::new(Fleet { name, inventory, account, rights, clients, routes, stop, fingerprint });
-        if let Some(Ok(old)) = self.fleets.write().insert(cluster.to_owned(), Ok(fleet.clone())) {
-            old.stop.cancel();
-        }
+        self.put(cluster, fleet.clone());
         Ok(fleet)
-    }
-
-    /// Notes why a ProxmoxCluster has no fleet.
-    pub fn refuse(&self, cluster: &str, reason: Reason) {
-        if let Some(Ok(old)) = self.fleets.write().insert(cluster.to_owned(), Err(reason)) {
-            old.stop.cancel();
-        }
     }
 
     /// What is known of all sites, for whoever counts them.
     pub fn census(&self, now: Timestamp) -> Sites {
         let mut found = Sites::default();
-        for fleet in self.fleets.read().values().flatten() {
+        for fleet in self.all() {
             for (_, site) in fleet.inventory.snapshot().sites() {
                 let count = match (site.at, site.stale || site.error.is_some()) {
                     (None, _) => &mut found.unknown,
@@ -174,12 +151,5 @@ impl Fleets {
             }
         }
         found
-    }
-
-    /// The ProxmoxCluster is gone.
-    pub fn remove(&self, cluster: &str) {
-        if let Some(Ok(old)) = self.fleets.write().remove(cluster) {
-            old.stop.cancel();
-        }
     }
 }

@@ -1,7 +1,12 @@
 //! What Kubernetes drives: a reconciler for each kind, and the wiring that they share.
 
+mod docker_host;
+mod docker_policy;
+mod docker_service;
+mod docks;
 mod finalizer;
 mod fleet;
+mod hold;
 pub mod import;
 mod installation;
 pub mod lease;
@@ -11,8 +16,11 @@ mod paused;
 mod policy;
 mod proxmox_cluster;
 mod proxmox_vm;
+mod registries;
 mod resting;
 mod run;
+mod secret;
+mod sessions;
 mod settings;
 mod start;
 mod status;
@@ -28,13 +36,15 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    docks::{Berths, Docks},
     fleet::Fleets,
+    hold::Leaving,
     lease::{Elector, Lost, Terms},
     ledger::Ledger,
-    run::{Waker, Wiring},
+    run::{Reconciler, Waker, Wakes, Wiring},
 };
 use crate::{
-    api::{ProxmoxCluster, ProxmoxVM},
+    api::{DockerHost, DockerService, ProxmoxCluster, ProxmoxVM},
     kubernetes::{self, describe},
     telemetry::{Sample, Telemetry},
 };
@@ -64,10 +74,15 @@ pub(crate) struct Shared {
     operator_namespace: String,
     installation: String,
     fleets: Fleets,
+    leaving: Leaving,
     ledger: Ledger,
     recorder: Recorder,
     machines: Waker<ProxmoxVM>,
     clusters: Waker<ProxmoxCluster>,
+    docks: Docks,
+    berths: Berths,
+    hosts: Waker<DockerHost>,
+    services: Waker<DockerService>,
 }
 
 /// Runs the reconcilers until `shutdown`, or until one of them ends; with `terms`, while this process leads. What is
@@ -131,6 +146,21 @@ async fn elected(
     }
 }
 
+/// Runs the controller of a kind beside the others.
+fn spawn<R: Reconciler>(
+    tasks: &mut JoinSet<&'static str>,
+    wiring: &Arc<Wiring>,
+    kind: &'static str,
+    reconciler: R,
+    wakes: Wakes<R::Kind>,
+) {
+    let wiring = wiring.clone();
+    tasks.spawn(async move {
+        run::run(&wiring, kind, Arc::new(reconciler), wakes).await;
+        kind
+    });
+}
+
 /// Reconciles until it is told to stop. When this is dropped, everything ends at once.
 async fn reconcile(
     settings: Settings,
@@ -142,8 +172,11 @@ async fn reconcile(
     // What reconciles work with outlasts them.
     let inventories = CancellationToken::new();
     let _ended = inventories.clone().drop_guard();
+    let acts = inventories.clone();
     let (machines, machine_wakes) = Waker::new();
     let (clusters, cluster_wakes) = Waker::new();
+    let (hosts, host_wakes) = Waker::new();
+    let (services, service_wakes) = Waker::new();
     let begun = async {
         let installation = match installation {
             Some(id) => id,
@@ -159,23 +192,33 @@ async fn reconcile(
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: None };
         let shared = Arc::new(Shared {
             recorder: Recorder::new(client.clone(), reporter),
-            fleets: Fleets::new(inventories),
+            fleets: Fleets::new(inventories.clone(), "ClusterNotReady"),
+            docks: Docks::new(inventories, "HostNotReady"),
+            berths: Berths::default(),
+            leaving: Leaving::default(),
             ledger: Ledger::default(),
             client: client.clone(),
             operator_namespace,
             installation,
             machines,
             clusters,
+            hosts,
+            services,
         });
         // What any object has recorded is known before the first one is given a VMID.
         let filled = || async { proxmox_vm::fill_ledger(&shared).await.map_err(|error| describe(&error)) };
         start::until_done(telemetry, "ledger", filled).await;
+        // What is on a host is known before it may go.
+        let filled = || async { docker_service::fill_berths(&shared).await.map_err(|error| describe(&error)) };
+        start::until_done(telemetry, "berths", filled).await;
         shared
     };
     let Some(shared) = shutdown.run_until_cancelled(begun).await else { return Ok(()) };
 
     let known = Arc::downgrade(&shared);
     telemetry.metrics.sample(move || Some(Sample::Sites(known.upgrade()?.fleets.census(Timestamp::now()))));
+    let known = Arc::downgrade(&shared);
+    telemetry.metrics.sample(move || Some(Sample::Engines(known.upgrade()?.docks.census())));
     let stop = shutdown.child_token();
     let wiring = Arc::new(Wiring {
         client,
@@ -184,21 +227,12 @@ async fn reconcile(
         stop: stop.clone(),
     });
     let mut tasks = JoinSet::new();
-    {
-        let reconciler = Arc::new(proxmox_cluster::ClusterReconciler::new(shared.clone(), &telemetry.metrics));
-        let wiring = wiring.clone();
-        tasks.spawn(async move {
-            run::run(&wiring, "ProxmoxCluster", reconciler, cluster_wakes).await;
-            "ProxmoxCluster"
-        });
-    }
-    {
-        let reconciler = Arc::new(proxmox_vm::MachineReconciler::new(shared.clone()));
-        tasks.spawn(async move {
-            run::run(&wiring, "ProxmoxVM", reconciler, machine_wakes).await;
-            "ProxmoxVM"
-        });
-    }
+    let clusters = proxmox_cluster::ClusterReconciler::new(shared.clone(), &telemetry.metrics);
+    spawn(&mut tasks, &wiring, "ProxmoxCluster", clusters, cluster_wakes);
+    spawn(&mut tasks, &wiring, "ProxmoxVM", proxmox_vm::MachineReconciler::new(shared.clone()), machine_wakes);
+    spawn(&mut tasks, &wiring, "DockerHost", docker_host::HostReconciler::new(shared.clone()), host_wakes);
+    let services = docker_service::ServiceReconciler::new(shared.clone(), acts);
+    spawn(&mut tasks, &wiring, "DockerService", services, service_wakes);
     let first = shutdown.run_until_cancelled(tasks.join_next()).await;
     stop.cancel();
     if timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await.is_err() {

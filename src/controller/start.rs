@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::describe;
 use crate::{
-    api::{GROUP, ProxmoxCluster, ProxmoxVM},
+    api::{DockerHost, DockerService, GROUP, ProxmoxCluster, ProxmoxVM},
     telemetry::Telemetry,
 };
 
@@ -58,7 +58,9 @@ where
 /// What to do about it.
 pub async fn definitions(client: &Client) -> Result<(), String> {
     definition::<ProxmoxCluster>(client).await?;
-    definition::<ProxmoxVM>(client).await
+    definition::<ProxmoxVM>(client).await?;
+    definition::<DockerHost>(client).await?;
+    definition::<DockerService>(client).await
 }
 
 async fn definition<K>(client: &Client) -> Result<(), String>

@@ -4,6 +4,7 @@ pub mod act;
 pub mod command;
 pub mod compose;
 pub mod convert;
+pub mod deploy;
 pub mod desired;
 pub mod engine;
 pub mod identity;

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 
 pub use health::{Check, Health, Pulse, Report};
 pub use metrics::Metrics;
-pub use samples::{Objects, Sample, Sites};
+pub use samples::{Engines, Objects, Sample, Sites};
 pub use server::{ListenError, Server};
 
 use tracing_subscriber::{EnvFilter, fmt};

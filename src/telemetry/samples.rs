@@ -35,6 +35,17 @@ pub struct Sites {
     pub oldest: f64,
 }
 
+/// What is known of the Docker engines that are being listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engines {
+    /// How many are connected.
+    pub reached: u64,
+    /// How many were, and are not.
+    pub lost: u64,
+    /// How many were never reached.
+    pub unknown: u64,
+}
+
 /// What a source tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
@@ -42,6 +53,8 @@ pub enum Sample {
     Objects(Objects),
     /// Of the inventories.
     Sites(Sites),
+    /// Of the Docker engines.
+    Engines(Engines),
 }
 
 /// Where figures come from; nothing when what it knew is gone.
@@ -84,11 +97,12 @@ struct State {
 
 impl Collector for Samples {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let (mut kinds, mut sites) = (Vec::new(), Vec::new());
+        let (mut kinds, mut sites, mut engines) = (Vec::new(), Vec::new(), Vec::new());
         for sample in self.0.lock().iter().filter_map(|source| source()) {
             match sample {
                 Sample::Objects(objects) => kinds.push(objects),
                 Sample::Sites(found) => sites.push(found),
+                Sample::Engines(found) => engines.push(found),
             }
         }
         let phases = kinds.iter().flat_map(|Objects { kind, phases, .. }| {
@@ -111,6 +125,11 @@ impl Collector for Samples {
                 None,
                 MetricType::Gauge,
             )?)?;
+        }
+        for Engines { reached, lost, unknown } in engines {
+            let states = [("reached", reached), ("lost", lost), ("unknown", unknown)];
+            let states = states.map(|(state, count)| (State { state }, count));
+            gauges(&mut encoder, "cloudfaster_docker_engines", "Docker engines by whether they are connected", states)?;
         }
         Ok(())
     }
@@ -141,6 +160,7 @@ mod tests {
         let objects = Objects { kind: "ProxmoxVM", phases, backing_off: 2, woken: 0 };
         metrics.sample(move || Some(Sample::Objects(objects.clone())));
         metrics.sample(|| Some(Sample::Sites(Sites { current: 1, failing: 0, unknown: 0, oldest: 2.5 })));
+        metrics.sample(|| Some(Sample::Engines(Engines { reached: 2, lost: 1, unknown: 0 })));
         metrics.sample(|| None);
         metrics.reconcile_begins("ProxmoxVM");
         let text = metrics.encode().unwrap();
@@ -149,6 +169,7 @@ mod tests {
             "cloudfaster_objects_backing_off{kind=\"ProxmoxVM\"} 2",
             "cloudfaster_inventory_sites{state=\"current\"} 1",
             "cloudfaster_inventory_age_seconds 2.5",
+            "cloudfaster_docker_engines{state=\"reached\"} 2",
             "cloudfaster_reconciles_running{kind=\"ProxmoxVM\"} 1",
             "cloudfaster_leader 0",
         ] {

@@ -99,6 +99,12 @@ async fn the_roles_allow_what_they_are_for_and_nothing_near_it() {
         ("shop", "update proxmoxvms", false),
         ("shop", "create proxmoxvms", false),
         ("shop", "delete proxmoxvms", false),
+        ("shop", "patch dockerservices", true),
+        ("shop", "update dockerservices --subresource=status", true),
+        ("shop", "update dockerservices", false),
+        ("shop", "delete dockerservices", false),
+        ("shop", "patch dockerhosts", true),
+        ("shop", "update dockerhosts", false),
         ("shop", "get secrets/web-login", true),
         ("shop", "list secrets", false),
         ("shop", "watch secrets", false),
@@ -135,9 +141,14 @@ async fn the_roles_allow_what_they_are_for_and_nothing_near_it() {
         ("editor", "default", "deletecollection proxmoxvms", false),
         ("editor", "default", "update proxmoxvms --subresource=status", false),
         ("editor", "default", "get proxmoxclusters", false),
+        ("editor", "default", "create dockerservices", true),
+        ("editor", "default", "deletecollection dockerservices", false),
+        ("editor", "default", "get dockerhosts", false),
         ("editor", "kube-system", "get proxmoxvms", false),
         ("viewer", "default", "get proxmoxvms", true),
         ("viewer", "default", "patch proxmoxvms", false),
+        ("viewer", "default", "get dockerservices", true),
+        ("viewer", "default", "patch dockerservices", false),
     ] {
         assert_eq!(may(&kubectl, user, namespace, what).await, allowed, "{user}: {what} in {namespace}");
     }

@@ -6,6 +6,7 @@
 mod apply;
 mod audit;
 mod definitions;
+mod docker;
 mod life;
 mod rest;
 mod support;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let mut trials = Trials { runtime, list: Vec::new() };
     trials.both("a_machine_lives_from_apply_to_delete", life::from_apply_to_delete);
+    trials.both("a_service_lives_from_apply_to_delete", docker::a_service_lives_from_apply_to_delete);
     trials.both("the_controller_is_killed_while_it_clones", trouble::the_controller_is_killed);
     trials.both("the_api_server_is_killed_while_machines_are_cloned", trouble::the_api_server_is_killed);
     trials.both("an_older_backup_is_restored", trouble::an_older_backup_is_restored);

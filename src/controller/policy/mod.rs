@@ -7,6 +7,7 @@ mod tests;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{ParseExpressionError, Selector, SelectorExt};
 
 pub use self::request::{Disk, Nic, Request, Template};
@@ -26,16 +27,28 @@ use crate::{
 /// The word for what the policy does not allow.
 pub const NOT_ALLOWED: &str = "NotAllowed";
 
-/// The entry that decides for a namespace with these labels; none, if the cluster does not admit it.
+/// An entry of a list of tenants.
+pub trait Selects {
+    /// The namespaces that it is about.
+    fn selector(&self) -> &LabelSelector;
+}
+
+impl Selects for Tenant {
+    fn selector(&self) -> &LabelSelector {
+        &self.namespace_selector
+    }
+}
+
+/// The entry that decides for a namespace with these labels; none, if none admits it.
 ///
 /// # Errors
 /// A selector that means nothing.
-pub fn tenant_of<'a>(
-    cluster: &'a ProxmoxClusterSpec,
+pub fn tenant_of<'a, T: Selects>(
+    tenants: &'a [T],
     labels: &BTreeMap<String, String>,
-) -> Result<Option<&'a Tenant>, ParseExpressionError> {
-    for tenant in &cluster.tenants {
-        if Selector::try_from(tenant.namespace_selector.clone())?.matches(labels) {
+) -> Result<Option<&'a T>, ParseExpressionError> {
+    for tenant in tenants {
+        if Selector::try_from(tenant.selector().clone())?.matches(labels) {
             return Ok(Some(tenant));
         }
     }
@@ -200,11 +213,12 @@ fn check_words(cluster: &ProxmoxClusterSpec, request: &Request<'_>, refused: &mu
 }
 
 /// Whether a name is meant by a pattern; `*` at its end stands for any ending.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
-fn matches_any(patterns: &[String], name: &str) -> bool {
+/// Whether a name is meant by any of the patterns.
+pub fn matches_any(patterns: &[String], name: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, name))
 }
 
@@ -220,11 +234,13 @@ fn vmids(VmidRange { from, to }: &VmidRange) -> String {
     range(*from, *to)
 }
 
-fn range(from: i64, to: i64) -> String {
+/// A range in words.
+pub fn range(from: i64, to: i64) -> String {
     if from == to { from.to_string() } else { format!("{from}–{to}") }
 }
 
-fn list(allowed: impl Iterator<Item = String>, none: &str) -> String {
+/// What is allowed, in words.
+pub fn list(allowed: impl Iterator<Item = String>, none: &str) -> String {
     let allowed: Vec<_> = allowed.collect();
     if allowed.is_empty() { none.to_owned() } else { format!("allowed: {}", allowed.join(", ")) }
 }

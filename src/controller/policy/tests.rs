@@ -70,7 +70,7 @@ fn tags(list: &[&str]) -> &'static [String] {
 fn refused(team: &str, request: &Request<'_>) -> String {
     let cluster = cluster();
     let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
-    let tenant = tenant_of(&cluster, &labels).unwrap().unwrap();
+    let tenant = tenant_of(&cluster.tenants, &labels).unwrap().unwrap();
     check(&cluster, tenant, request).map_or_else(String::new, |reason| reason.message)
 }
 
@@ -207,10 +207,10 @@ fn everything_that_is_refused_is_told_at_once() {
 fn the_first_entry_that_selects_a_namespace_decides() {
     let cluster = cluster();
     let labels = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
-    assert_eq!(tenant_of(&cluster, &labels).unwrap(), cluster.tenants.first());
-    assert_eq!(tenant_of(&cluster, &BTreeMap::new()).unwrap(), cluster.tenants.get(1));
+    assert_eq!(tenant_of(&cluster.tenants, &labels).unwrap(), cluster.tenants.first());
+    assert_eq!(tenant_of(&cluster.tenants, &BTreeMap::new()).unwrap(), cluster.tenants.get(1));
     let only = ProxmoxClusterSpec { tenants: cluster.tenants[..1].to_vec(), ..cluster };
-    assert_eq!(tenant_of(&only, &BTreeMap::new()).unwrap(), None);
+    assert_eq!(tenant_of(&only.tenants, &BTreeMap::new()).unwrap(), None);
 }
 
 #[test]

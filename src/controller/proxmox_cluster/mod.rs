@@ -1,6 +1,5 @@
 //! Reconciles `ProxmoxCluster`: keeps an inventory running for each, and reports what it sees.
 
-mod hold;
 mod nodes;
 mod report;
 mod rights;
@@ -16,17 +15,18 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 
-use self::settings::Problem;
 use super::{
     Shared, describe, finalizer,
     fleet::Fleet,
+    hold::{self, Holder},
     run::{Kind, Next, Reconciler, Waker},
+    secret::Problem,
     status,
 };
 use crate::{
     api::{
         PAUSED, ProxmoxCluster, ProxmoxVM,
-        conditions::{READY, RECONCILING, STALLED},
+        conditions::{self, Conditioned},
         proxmox_cluster::ProxmoxClusterStatus,
     },
     proxmox::{
@@ -58,8 +58,6 @@ pub struct ClusterReconciler {
     shared: Arc<Shared>,
     /// Told of each exchange with Proxmox.
     observer: Observer,
-    /// Taken while it is decided whether a Secret is still used.
-    leaving: tokio::sync::Mutex<()>,
 }
 
 impl Reconciler for ClusterReconciler {
@@ -87,23 +85,37 @@ impl Reconciler for ClusterReconciler {
 
     fn pause(&self, cluster: &ProxmoxCluster) {
         let name = cluster.name_any();
-        if self.refuse(&name, Reason::new("ClusterPaused", format!("it is paused by its annotation {PAUSED}"))) {
+        if self
+            .shared
+            .fleets
+            .refuse(&name, Reason::new("ClusterPaused", format!("it is paused by its annotation {PAUSED}")))
+        {
             wake_all(&self.shared, &name);
         }
     }
 
     fn phase(cluster: &ProxmoxCluster) -> String {
-        let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
-        let mut held = conditions.filter(|condition| condition.status == "True").map(|condition| &condition.type_);
-        held.find(|kind| [READY, RECONCILING, STALLED].contains(&kind.as_str()))
-            .map_or("Unknown", String::as_str)
-            .to_owned()
+        conditions::verdict_of(cluster.conditions()).to_owned()
     }
 }
 
 impl Kind for ProxmoxCluster {
     fn api(client: &Client, _: &Self) -> Api<Self> {
         Api::all(client.clone())
+    }
+}
+
+impl Holder for ProxmoxCluster {
+    fn named(&self) -> Vec<String> {
+        vec![self.spec.credentials.secret_ref.name.clone()]
+    }
+
+    fn held(&self) -> &[String] {
+        self.status.as_ref().map_or(&[], |status| &status.held_secrets)
+    }
+
+    fn set_held(&mut self, names: Vec<String>) {
+        self.status.get_or_insert_with(report::unobserved).held_secrets = names;
     }
 }
 
@@ -115,19 +127,12 @@ impl ClusterReconciler {
             let Exchange { method, route, outcome, took } = exchange;
             metrics.proxmox(method, route, outcome, *took);
         };
-        Self { shared, observer: Arc::new(observer), leaving: tokio::sync::Mutex::default() }
-    }
-
-    /// Stops talking to the cluster; whether it is for another reason than before.
-    fn refuse(&self, name: &str, reason: Reason) -> bool {
-        let news = self.shared.fleets.get(name).err().as_ref() != Some(&reason);
-        self.shared.fleets.refuse(name, reason);
-        news
+        Self { shared, observer: Arc::new(observer) }
     }
 
     async fn advance(&self, cluster: &ProxmoxCluster, deleting: bool) -> Result<Next, Error> {
         let name = cluster.name_any();
-        let users = if deleting { hold::users(&self.shared.client, &name).await? } else { Vec::new() };
+        let users = if deleting { self.users(&name).await? } else { Vec::new() };
         if deleting && users.is_empty() && self.let_go(cluster).await? {
             return Ok(Next::Event);
         }
@@ -135,13 +140,16 @@ impl ClusterReconciler {
         let cluster = held.as_ref().unwrap_or(cluster);
         let secret = self.secret(cluster).await?;
         let cluster = &match &secret {
-            Ok(secret) => self.hold_secret(cluster, secret).await?,
+            Ok(secret) => {
+                let Shared { client, operator_namespace, leaving, .. } = &*self.shared;
+                hold::hold_secrets(client, operator_namespace, leaving, cluster, &[secret]).await?
+            }
             Err(_) => cluster.clone(),
         };
         let fleet = match secret.and_then(|secret| self.connect(cluster, &secret)) {
             Ok(fleet) => fleet,
             Err(problem) => {
-                let news = self.refuse(&name, problem.reason());
+                let news = self.shared.fleets.refuse(&name, problem.reason());
                 self.write(cluster, report::refused(cluster, &problem, &users, Timestamp::now())).await?;
                 if news {
                     wake_all(&self.shared, &name);
@@ -166,19 +174,18 @@ impl ClusterReconciler {
     /// Nobody uses the cluster any more: it can go, and its Secret with it. Whether it went: a machine may have been placed
     /// on it just now.
     async fn let_go(&self, cluster: &ProxmoxCluster) -> Result<bool, Error> {
-        // One after the other: of two that share a Secret the second sees that the first is gone.
-        let _turn = self.leaving.lock().await;
+        let _turn = self.shared.leaving.turn().await;
         let name = cluster.name_any();
         let placed = || !self.shared.ledger.objects(&name, |place| place.is_some()).is_empty();
         if placed() {
             return Ok(false);
         }
         self.shared.fleets.refuse(&name, Reason::new("ClusterDeleting", "it is being deleted"));
-        if placed() || !hold::users(&self.shared.client, &name).await?.is_empty() {
+        if placed() || !self.users(&name).await?.is_empty() {
             return Ok(false);
         }
-        let held = cluster.status.as_ref().map(|status| status.held_secrets.clone()).unwrap_or_default();
-        hold::release_secrets(&self.shared.client, &self.shared.operator_namespace, cluster, &held).await?;
+        let Shared { client, operator_namespace, .. } = &*self.shared;
+        hold::release_secrets(client, operator_namespace, cluster, cluster.held()).await?;
         finalizer::release(&self.clusters(), cluster).await?;
         Ok(true)
     }
@@ -187,29 +194,9 @@ impl ClusterReconciler {
         Api::all(self.shared.client.clone())
     }
 
-    /// Holds the Secret that the cluster uses, and lets those go that it used before. What is held is written down first.
-    async fn hold_secret(&self, cluster: &ProxmoxCluster, secret: &Secret) -> Result<ProxmoxCluster, Error> {
-        let name = secret.name_any();
-        let known = cluster.status.as_ref().map(|status| status.held_secrets.clone()).unwrap_or_default();
-        let mut cluster = cluster.clone();
-        if !known.contains(&name) {
-            cluster = self.write_held(&cluster, known.iter().cloned().chain([name.clone()]).collect()).await?;
-        }
-        let namespace = &self.shared.operator_namespace;
-        finalizer::hold(&Api::namespaced(self.shared.client.clone(), namespace), secret).await?;
-        let _turn = self.leaving.lock().await;
-        let before: Vec<String> = known.into_iter().filter(|known| *known != name).collect();
-        hold::release_secrets(&self.shared.client, namespace, &cluster, &before).await?;
-        if !before.is_empty() {
-            cluster = self.write_held(&cluster, vec![name]).await?;
-        }
-        Ok(cluster)
-    }
-
-    async fn write_held(&self, cluster: &ProxmoxCluster, names: Vec<String>) -> Result<ProxmoxCluster, Error> {
-        let mut status = cluster.status.clone().unwrap_or_else(report::unobserved);
-        status.held_secrets = names;
-        Ok(status::write(&self.clusters(), &ProxmoxCluster { status: Some(status), ..cluster.clone() }).await?)
+    /// The machines that hold a cluster.
+    async fn users(&self, name: &str) -> Result<Vec<String>, kube::Error> {
+        hold::users(&self.shared.client, |vm: &ProxmoxVM| vm.spec.cluster_ref.name == name).await
     }
 
     /// The Secret with the credentials.

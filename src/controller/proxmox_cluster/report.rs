@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::{fleet_of, hold, nodes, settings::Problem};
+use super::{fleet_of, nodes};
 use crate::{
     api::{
         ProxmoxCluster,
         conditions::{self, READY, Verdict},
         proxmox_cluster::ProxmoxClusterStatus,
     },
-    controller::policy,
+    controller::{hold, policy, secret::Problem},
     proxmox::{
         inventory::{SiteError, Snapshot},
         plan::Reason,
@@ -112,13 +112,8 @@ fn set_if_false(
     now: Timestamp,
 ) {
     let generation = cluster.metadata.generation.unwrap_or_default();
-    match why {
-        Some(Reason { word, message }) => {
-            let condition = conditions::condition(kind, "False", &word, &message, generation, now);
-            conditions::set_condition(&mut status.conditions, condition);
-        }
-        None => conditions::remove_condition(&mut status.conditions, kind),
-    }
+    let why = why.map(|Reason { word, message }| (word, message));
+    conditions::set_while_false(&mut status.conditions, kind, why, generation, now);
 }
 
 /// Whether the cluster can be used.

@@ -8,30 +8,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::proxmox_cluster::{self, ProxmoxClusterSpec, Tls},
-    controller::fleet::Connection,
+    controller::{fleet::Connection, secret::Problem},
     proxmox::{
         client::{Client, Credentials, Endpoint, Observer, SecretString, Settings, Timeouts, Trust},
         inventory::{Node, Site},
         plan::Reason,
     },
 };
-
-/// Why a cluster cannot be connected to.
-pub enum Problem {
-    /// It may come by itself.
-    Wait(Reason),
-    /// Somebody has to change something.
-    Stall(Reason),
-}
-
-impl Problem {
-    /// What it is.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Wait(reason) | Self::Stall(reason) => reason.clone(),
-        }
-    }
-}
 
 fn invalid(field: &str, error: impl std::fmt::Display) -> Problem {
     Problem::Stall(Reason::new("InvalidSpec", format!("{field}: {error}")))

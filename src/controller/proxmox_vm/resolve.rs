@@ -20,6 +20,7 @@ use crate::{
         fleet::Fleet,
         policy::{self, Request},
         proxmox_cluster::fleet_of,
+        secret::{self, Problem},
     },
     proxmox::{
         plan::{
@@ -77,6 +78,15 @@ fn wait(word: &str, message: impl Into<String>) -> Stop {
 
 fn stall(word: &str, message: impl Into<String>) -> Stop {
     Stop::Resolved(Resolved::Stalled(Reason::new(word, message)))
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Resolved(match problem {
+            Problem::Wait(reason) => Resolved::Waiting(reason),
+            Problem::Stall(reason) => Resolved::Stalled(reason),
+        })
+    }
 }
 
 impl From<spec::Invalid> for Stop {
@@ -187,7 +197,7 @@ async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) ->
     };
     let invalid = |error: String| wait("InvalidCluster", format!("ProxmoxCluster {name}: {error}"));
     policy::validate(cluster).map_err(invalid)?;
-    let tenant = policy::tenant_of(cluster, &labels).map_err(|error| invalid(error.to_string()))?.ok_or_else(|| {
+    let tenant = policy::tenant_of(&cluster.tenants, &labels).map_err(|error| invalid(error.to_string()))?.ok_or_else(|| {
         wait(
             "NamespaceNotAdmitted",
             format!(
@@ -333,22 +343,5 @@ async fn read_cloud_init(client: Client, namespace: &str, cloud_init: &CloudInit
 
 /// A text of a Secret, and which version of the Secret it is.
 async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<(String, String), Stop> {
-    let SecretKeyRef { name, key } = reference;
-    let secret = match api.get_opt(name).await {
-        // An administrator may have narrowed the operator's rights to some namespaces.
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let message = format!("{field}: {}; waiting until that is granted", status.message);
-            return Err(wait("DependencyForbidden", message));
-        }
-        read => read?.ok_or_else(|| {
-            wait("DependencyNotFound", format!("{field}: there is no Secret {name}; waiting until it is created"))
-        })?,
-    };
-    let version = format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
-    let value = secret.data.unwrap_or_default().remove(key).ok_or_else(|| {
-        wait("DependencyNotFound", format!("{field}: Secret {name} has no key {key}; waiting until it has"))
-    })?;
-    String::from_utf8(value.0)
-        .map(|text| (text.trim_end_matches(['\n', '\r']).to_owned(), version))
-        .map_err(|_| wait("InvalidSecret", format!("{field}: {key} of Secret {name} is no text")))
+    Ok(secret::read_key(api, reference, field).await??)
 }

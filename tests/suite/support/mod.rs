@@ -1,5 +1,11 @@
 //! What the scenarios share: the two control planes, kubectl, the simulated Proxmox, manifests.
 
+#[allow(dead_code, reason = "the tests of the engine use the rest")]
+#[path = "../../docker/support/command.rs"]
+pub mod command;
+#[allow(dead_code, reason = "the tests of the engine use the rest")]
+#[path = "../../docker/support/images.rs"]
+pub mod images;
 #[path = "../../support/kubectl.rs"]
 pub mod kubectl;
 #[path = "../../support/kubernetes.rs"]
@@ -9,6 +15,9 @@ pub mod plane;
 #[path = "../../support/process.rs"]
 pub mod process;
 pub mod proxmox;
+#[allow(dead_code, reason = "the tests of the engine use the rest")]
+#[path = "../../docker/support/run.rs"]
+pub mod run;
 pub mod supervised;
 pub mod tokens;
 

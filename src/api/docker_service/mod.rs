@@ -1,0 +1,141 @@
+//! `DockerService`: one compose project.
+
+// Each column of the table has a type.
+#![allow(clippy::duplicated_attributes)]
+
+mod status;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{NameRef, SecretKeyRef};
+
+pub use status::*;
+
+/// A compose project on a Docker engine, which is brought up and kept as its compose file says until it is deleted.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "cloudfaster.app",
+    version = "v1alpha1",
+    kind = "DockerService",
+    namespaced,
+    shortname = "dks",
+    category = "cloudfaster",
+    status = "DockerServiceStatus",
+    derive = "PartialEq",
+    doc = "A compose project on a DockerHost.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Progress",
+        type_ = "integer",
+        json_path = ".status.progress",
+        description = "Progress of the present release in percent"
+    ),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.hostRef.name"),
+    printcolumn(
+        name = "Containers",
+        type_ = "string",
+        json_path = ".status.containersReady",
+        description = "Containers that are as they should be, of those that there should be"
+    ),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project"),
+    printcolumn(name = "User", type_ = "string", priority = 1, json_path = ".spec.userId"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
+)]
+#[x_kube(validation = Rule::new("self.hostRef == oldSelf.hostRef").message("hostRef cannot be changed: a service stays on its host, with its volumes; make a new service").field_path(".hostRef"))]
+#[serde(rename_all = "camelCase")]
+pub struct DockerServiceSpec {
+    /// The DockerHost that the service runs on. Cannot be changed.
+    pub host_ref: NameRef,
+    /// The compose file, in the format of the compose specification. Variables in it are those of `env` and `envFrom`.
+    #[schemars(length(min = 1, max = 262_144))]
+    pub compose: String,
+    /// Variables for the compose file. They win over those of `envFrom`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env: Vec<Variable>,
+    /// Secrets of the service's namespace, each of whose keys is a variable for the compose file; of equal ones the last wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env_from: Vec<NameRef>,
+    /// Profiles of the compose file that are active; `*` means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "set"),
+        inner(length(min = 1, max = 63), regex(pattern = "^([*]|[A-Za-z0-9][A-Za-z0-9_.-]*)$"))
+    )]
+    pub profiles: Vec<String>,
+    /// Whether the service runs: `Running` or `Stopped`. A change applies at once. The annotation
+    /// `cloudfaster.app/restartedAt` restarts it, once for each new value.
+    #[serde(default)]
+    pub state: ServiceState,
+    /// When images are pulled, in place of what the compose file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_policy: Option<PullPolicy>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` in the service's namespace, with which its images are pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub registry_secrets: Vec<NameRef>,
+    /// What happens to its volumes, and to itself, when this object is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Whom the service is for, in the words of whoever ordered it. Shown, and not acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub user_id: Option<String>,
+}
+
+/// A variable: its value is given, or read from a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.secretKeyRef)").message("give exactly one of value and secretKeyRef"))]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    /// Name of the variable.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// Value of the variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32_768))]
+    pub value: Option<String>,
+    /// A key of a Secret of the service's namespace that holds its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<SecretKeyRef>,
+}
+
+/// Whether a service runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceState {
+    /// It runs; what stops is started again.
+    #[default]
+    Running,
+    /// Its containers are there and do not run.
+    Stopped,
+}
+
+/// When images are pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    /// With each change of the object, and with each restart by its annotation.
+    Always,
+    /// When the host does not have them.
+    Missing,
+    /// Never: the host has them, or the service waits.
+    Never,
+}
+
+/// What happens when the object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Containers and networks are removed, and named volumes stay, with what users wrote into them.
+    #[default]
+    KeepVolumes,
+    /// Volumes are removed too.
+    DeleteVolumes,
+    /// The host is not even asked: everything stays there as it is. For a host that does not come back.
+    Orphan,
+}

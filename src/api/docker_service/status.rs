@@ -1,0 +1,254 @@
+//! The status of a `DockerService`: what was recorded and observed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DockerService;
+use crate::api::conditions::Conditioned;
+
+/// Where a service stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServicePhase {
+    /// Nothing was made yet: something is awaited.
+    Pending,
+    /// Images are pulled.
+    Pulling,
+    /// Images are built.
+    Building,
+    /// Networks, volumes and containers are made, or made anew.
+    Creating,
+    /// Containers start, and are waited for.
+    Starting,
+    /// It runs.
+    Running,
+    /// Its containers are stopped.
+    Stopping,
+    /// It does not run.
+    Stopped,
+    /// Some of its containers do not run as they should.
+    Degraded,
+    /// It is being deleted.
+    Deleting,
+    /// Nothing happens until the spec changes or somebody mends it; the message says what.
+    Stalled,
+}
+
+impl ServicePhase {
+    /// Whether a person would want to be warned.
+    pub fn is_trouble(self) -> bool {
+        match self {
+            Self::Degraded | Self::Stalled | Self::Stopped => true,
+            Self::Pending
+            | Self::Pulling
+            | Self::Building
+            | Self::Creating
+            | Self::Starting
+            | Self::Running
+            | Self::Stopping
+            | Self::Deleting => false,
+        }
+    }
+}
+
+/// What was recorded and observed of a service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DockerServiceStatus {
+    /// The generation of the spec that this status speaks of; -1 before anybody looked.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Where the service stands in its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ServicePhase>,
+    /// Progress of the present release in percent, in tens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub progress: Option<i64>,
+    /// What happens now, or what is wrong and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `Ready`, `Reconciling` and `Stalled` by the rules of kstatus, and `Paused`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Name of the compose project on the host, as `docker compose ls` shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Containers that are as they should be, of those that there should be: `3/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers_ready: Option<String>,
+    /// Each container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub containers: Vec<ContainerStatus>,
+    /// Where the first published port is reached, if the DockerHost says by which address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Identifies what the spec asks for now: its compose file with all variables, content of configs and secrets included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The value of the annotation `cloudfaster.app/restartedAt` that the service was last restarted for; its hash, if it is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<String>,
+    /// What the operator did, and has begun; written before anything else is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<ServiceRecord>,
+}
+
+/// What the operator did on the host, and has begun.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRecord {
+    /// The containers that were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub containers: Vec<MadeContainer>,
+    /// The images that were pulled or built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["reference"]))]
+    pub images: Vec<FetchedImage>,
+    /// Containers that did their work once for a release, and are not run again for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service", "number"]))]
+    pub completed: Vec<CompletedContainer>,
+    /// Containers that were stopped in order to be started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub halted: Vec<StartedContainer>,
+    /// Ids of containers in which the commands of `post_start` have yet to run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub hooks: Vec<String>,
+    /// New containers that did not come up; the former one is kept instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service", "number"]))]
+    pub failed: Vec<FailedContainer>,
+    /// The restart that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarting: Option<Restarting>,
+}
+
+/// A container that was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MadeContainer {
+    /// Id of the container.
+    pub id: String,
+    /// The service of the compose file that it belongs to.
+    pub service: String,
+    /// Which of the service's containers it is, from 1.
+    pub number: i64,
+    /// A hash of its settings that can be changed while it runs, as they were when it was new.
+    pub settings: String,
+}
+
+/// An image that was pulled or built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchedImage {
+    /// Its reference.
+    pub reference: String,
+    /// Id of the image.
+    pub image: String,
+    /// When that was.
+    pub at: Time,
+    /// What it was fetched for: a release and a restart, or a hash of what it was built from.
+    pub cause: String,
+}
+
+/// A container that did its work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CompletedContainer {
+    /// The service of the compose file.
+    pub service: String,
+    /// Which of the service's containers, from 1.
+    pub number: i64,
+    /// The release for which it did.
+    pub release: String,
+}
+
+/// A new container that did not come up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedContainer {
+    /// The service of the compose file.
+    pub service: String,
+    /// Which of the service's containers, from 1.
+    pub number: i64,
+    /// What it was made from, as a hash: it is not tried again before that is another one.
+    pub config: String,
+    /// Id of its image.
+    pub image: String,
+    /// The restart that was asked for last: another one asks for another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+/// A restart that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restarting {
+    /// What it was asked for with.
+    pub value: String,
+    /// The containers that are to restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub before: Vec<StartedContainer>,
+}
+
+/// A container, and when it had been started before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartedContainer {
+    /// Id of the container.
+    pub id: String,
+    /// When it had been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+/// What was observed of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    /// Its name on the host.
+    pub name: String,
+    /// The service of the compose file that it belongs to.
+    pub service: String,
+    /// Which of the service's containers it is, from 1.
+    pub number: i64,
+    /// Docker's word for its state: `created`, `running`, `restarting`, `exited`, `paused`, `dead`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Docker's word for its health, if it has a health check: `starting`, `healthy`, `unhealthy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// The exit code of the last end of its first process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// How often the engine has restarted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<i64>,
+    /// When it was started last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+impl Conditioned for DockerService {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn conditions_mut(&mut self) -> (&mut Vec<Condition>, Option<&mut Option<String>>) {
+        let status = self
+            .status
+            .get_or_insert_with(|| DockerServiceStatus { observed_generation: -1, ..DockerServiceStatus::default() });
+        (&mut status.conditions, Some(&mut status.message))
+    }
+}

@@ -1,0 +1,96 @@
+//! Names that are the host's, labels and variables that something on the host acts on.
+
+use std::collections::BTreeMap;
+
+use super::{Refused, Terms};
+use crate::{
+    controller::policy::{list, matches_any},
+    docker::compose::model::{At, Positions},
+};
+
+/// Labels by which Compose, Docker and the operator tell whose something is. Nobody sets them.
+const OWN: [&str; 3] = ["com.docker.", "cloudfaster.app/", "desktop.docker.io/"];
+
+/// How labels begin that a proxy or another agent with the engine's socket acts on: it would answer under a name of somebody
+/// else's, or run what the label says.
+const AGENTS: [&str; 22] = [
+    "traefik.",
+    "caddy",
+    "nginx-proxy",
+    "com.github.nginx-proxy.",
+    "com.github.jrcs.",
+    "com.github.kanti.",
+    "com.centurylinklabs.watchtower",
+    "wud.",
+    "diun.",
+    "ofelia.",
+    "chadburn.",
+    "deck-chores.",
+    "sablier.",
+    "swag",
+    "haproxy.",
+    "easyhaproxy.",
+    "io.rancher.",
+    "dockflare.",
+    "cloudflare.tunnel.",
+    "tsdproxy.",
+    "proxy.",
+    "coolify.",
+];
+
+/// Variables that nginx-proxy and its companions act on.
+const VARIABLES: [&str; 5] = ["VIRTUAL_HOST", "VIRTUAL_PATH", "LETSENCRYPT_", "ACME_", "CERT_NAME"];
+
+/// Refuses a name on the host that is neither the project's own nor one that it may take.
+pub fn check(terms: &Terms<'_>, at: &At, attribute: &str, name: &str, refused: &mut Refused) {
+    if !terms.may_be_named(name) {
+        let own = [format!("{}-*", terms.project), format!("{}_*", terms.project)];
+        let allowed = list(own.into_iter().chain(terms.allow.names.iter().cloned()), "");
+        refused.add(at, attribute, name, &format!("names are the host's for everybody; leave it out, or {allowed}"));
+    }
+}
+
+/// Refuses labels that are reserved, or that a proxy would act on.
+pub fn check_labels(
+    terms: &Terms<'_>,
+    at: &Positions,
+    path: &str,
+    attribute: &str,
+    labels: &BTreeMap<String, String>,
+    refused: &mut Refused,
+) {
+    for key in labels.keys() {
+        // Traefik reads its labels without regard to case.
+        let lower = key.trim().to_lowercase();
+        let at = at.of(&format!("{attribute}.{key}"));
+        let whole = format!("{path}.{attribute}");
+        if OWN.iter().any(|prefix| lower.starts_with(prefix)) {
+            refused.add(at, &whole, key, "it is reserved: it tells whose something is");
+        } else if matches_any(&terms.host.reserved_labels, key) {
+            refused.add(at, &whole, key, "the host's administrator reserves it");
+        } else if !terms.allow.proxy_labels && is_an_agents(&lower) {
+            refused.add(at, &whole, key, "a proxy or agent on the host may act on it, and proxyLabels is not opened");
+        }
+    }
+}
+
+fn is_an_agents(label: &str) -> bool {
+    AGENTS.iter().any(|prefix| label.starts_with(prefix))
+}
+
+/// Refuses variables that a proxy would act on.
+pub fn check_variables<'a>(
+    terms: &Terms<'_>,
+    at: &Positions,
+    path: &str,
+    names: impl Iterator<Item = &'a String>,
+    refused: &mut Refused,
+) {
+    for name in names.filter(|_| !terms.allow.proxy_labels) {
+        if VARIABLES.iter().any(|prefix| name.to_uppercase().starts_with(prefix)) {
+            let at = at.of(&format!("environment.{name}"));
+            let remedy = "a proxy on the host may act on it, and proxyLabels is not opened";
+            refused.add(at, &format!("{path}.environment"), name, remedy);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Reconciles `DockerService`: resolve, observe, plan, act, report.
+
+mod convert;
+mod report;
+mod resolve;
+mod tasks;
+mod variables;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    resolve::{Resolved, World},
+    tasks::Tasks,
+};
+use super::{
+    Shared,
+    docks::Berth,
+    finalizer,
+    run::{Kind, Next, Reconciler},
+};
+use crate::{
+    api::DockerService,
+    docker::{
+        act::{self, Work},
+        desired::Desired,
+        engine::{self, outcome},
+        observe::{self, ImageMarks},
+        observed::{Observed, TaskSight},
+        plan::{self, Action, Step},
+        recorded::Recorded,
+    },
+    kubernetes::describe,
+    reason::Reason,
+};
+
+/// Looks, records and changes of one reconcile, at most: a plan that asks for more has lost its way.
+const MOST_STEPS: usize = 256;
+/// How long a reconcile waits for what it began. What takes longer wakes its object when it ends.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often progress is told of what takes longer.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// How often a waiting object looks by itself, should no event come.
+const WAITING: Duration = Duration::from_secs(20);
+/// How soon a dependency that does not exist is looked for again: Secrets are not watched.
+const DEPENDENCY: Duration = Duration::from_secs(5);
+/// How soon the Secrets of a service at rest are read again; at once, when its object changes.
+const SECRETS: Duration = Duration::from_secs(600);
+/// How long a stalled object rests, should nobody touch it.
+const STALLED: Duration = Duration::from_secs(300);
+
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kubernetes cannot be asked.
+    #[error("Kubernetes: {}", describe(.0))]
+    Kubernetes(#[from] kube::Error),
+    /// The plan does not come to an end.
+    #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
+    Endless(&'static str),
+}
+
+/// Reconciles `DockerService`s.
+pub struct ServiceReconciler {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    marks: ImageMarks,
+}
+
+/// Reads where all services are, before the first host is reconciled.
+///
+/// # Errors
+/// When the objects cannot be listed.
+pub async fn fill_berths(shared: &Shared) -> Result<(), kube::Error> {
+    let api = Api::<DeserializeGuard<DockerService>>::all(shared.client.clone());
+    for service in api.list(&ListParams::default()).await?.into_iter().filter_map(|object| object.0.ok()) {
+        shared.berths.note(&service.uid().unwrap_or_default(), berth(&service));
+    }
+    Ok(())
+}
+
+fn berth(service: &DockerService) -> Berth {
+    Berth {
+        host: service.spec.host_ref.name.clone(),
+        object: ObjectRef::from_obj(service),
+        held: finalizer::is_held(service),
+    }
+}
+
+impl Reconciler for ServiceReconciler {
+    type Kind = DockerService;
+    type Error = Error;
+
+    async fn reconcile(&self, service: &DockerService) -> Result<Next, Error> {
+        self.shared.berths.note(&service.uid().unwrap_or_default(), berth(service));
+        let done = match resolve::resolve(&self.shared, service).await? {
+            Resolved::Nothing => Ok(Next::Event),
+            Resolved::Orphaned => self.orphan(service).await,
+            Resolved::Waiting(reason) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
+            Resolved::Stalled(reason) => self.held_up(service, Step::Stall(reason), STALLED).await,
+            Resolved::World(world) => self.advance(service.clone(), *world).await,
+        };
+        match done {
+            // Somebody wrote in between: everything is read anew.
+            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
+                Ok(Next::After(Duration::from_millis(100)))
+            }
+            done => done,
+        }
+    }
+
+    fn forget(&self, name: &ObjectRef<DockerService>) {
+        let gone = self.shared.berths.forget(name);
+        for (uid, host) in gone {
+            self.tasks.forget(&uid);
+            // It may be about to go, and waits for its last service.
+            self.shared.hosts.wake(ObjectRef::new(&host));
+            // Others of its namespace may have been refused for its sake.
+            for other in self.shared.berths.of_host(&host) {
+                self.shared.services.wake(other);
+            }
+        }
+    }
+
+    fn phase(service: &DockerService) -> String {
+        let phase = service.status.as_ref().and_then(|status| status.phase);
+        phase.map_or_else(|| "Unknown".to_owned(), |phase| format!("{phase:?}"))
+    }
+}
+
+impl Kind for DockerService {
+    fn api(client: &Client, service: &Self) -> Api<Self> {
+        Api::namespaced(client.clone(), &service.namespace().unwrap_or_default())
+    }
+}
+
+impl ServiceReconciler {
+    /// A reconciler of `DockerService`s. What it does on hosts ends with the token.
+    pub fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        Self { shared, tasks: Tasks::new(stop), marks: ImageMarks::default() }
+    }
+
+    /// Takes steps until something must be awaited.
+    async fn advance(&self, service: DockerService, world: World) -> Result<Next, Error> {
+        let mut walk = Walk { service, world };
+        let mut seen: Option<Observed> = None;
+        let mut last = "";
+        for _ in 0..MOST_STEPS {
+            let mut observed = match seen.take() {
+                Some(seen) => seen,
+                None => match self.observe(&walk.world).await {
+                    Ok(observed) => observed,
+                    Err(error) => return self.unseen(&mut walk, &error).await,
+                },
+            };
+            observed.tasks = self.tasks.sights(&walk.world.owner.uid);
+            let World { owner, desired, recorded, .. } = &walk.world;
+            let step = plan::plan(desired, owner, recorded, &observed, Timestamp::now());
+            last = step.name();
+            match step {
+                Step::Look(looks) => {
+                    if let Err(error) = observe::look(&walk.world.dock.engine, looks, &mut observed).await {
+                        return self.unseen(&mut walk, &error).await;
+                    }
+                    seen = Some(observed);
+                }
+                Step::Record(ref next) => {
+                    self.record(&mut walk, &step, (**next).clone(), &observed).await?;
+                    seen = Some(observed);
+                }
+                Step::Act(ref actions) => {
+                    if !self.act(&mut walk, &step, actions, &observed).await? {
+                        return Ok(Next::Underway(PROGRESS));
+                    }
+                }
+                Step::Wait(_, again) => {
+                    self.report(&mut walk, &step, Some(&observed)).await?;
+                    let pause = if observed.tasks.values().any(is_running) { PROGRESS } else { WAITING };
+                    return Ok(Next::Underway(sooner(pause, again)));
+                }
+                Step::Stall(_) => {
+                    self.report(&mut walk, &step, Some(&observed)).await?;
+                    return Ok(Next::After(STALLED));
+                }
+                Step::Rest { again, .. } => {
+                    self.report(&mut walk, &step, Some(&observed)).await?;
+                    return Ok(match again {
+                        Some(_) => Next::After(sooner(SECRETS, again)),
+                        None if reads_secrets(&walk.service) => Next::After(SECRETS),
+                        None => Next::Event,
+                    });
+                }
+                Step::Release => {
+                    self.release(&walk.service).await?;
+                    return Ok(Next::Event);
+                }
+            }
+        }
+        Err(Error::Endless(last))
+    }
+
+    async fn observe(&self, world: &World) -> engine::Result<Observed> {
+        let snapshot = world.dock.inventory.snapshot();
+        let containers = observe::containers(&snapshot, &world.owner, &world.recorded);
+        self.marks.learn(&world.dock.engine, &containers).await?;
+        Ok(observe::observed(&snapshot, &containers, &self.marks, &world.owner))
+    }
+
+    /// The host did not answer a look.
+    async fn unseen(&self, walk: &mut Walk, error: &engine::Error) -> Result<Next, Error> {
+        let failure = outcome::of(error);
+        let step = Step::Wait(Reason::new(failure.word, failure.message), None);
+        self.report(walk, &step, None).await?;
+        Ok(Next::Backoff)
+    }
+
+    /// Writes down what is recorded from now on. Nothing outside changes before this is stored.
+    async fn record(&self, walk: &mut Walk, step: &Step, next: Recorded, observed: &Observed) -> Result<(), Error> {
+        self.hold(walk).await?;
+        walk.world.recorded = next;
+        self.report(walk, step, Some(observed)).await?;
+        Ok(())
+    }
+
+    /// Begins changes, and waits for them a while. Whether all have ended.
+    async fn act(&self, walk: &mut Walk, step: &Step, actions: &[Action], observed: &Observed) -> Result<bool, Error> {
+        self.hold(walk).await?;
+        self.fence(walk, step, observed).await?;
+        let uid = walk.world.owner.uid.clone();
+        let keys: Vec<String> = actions.iter().map(Action::key).collect();
+        for (action, key) in actions.iter().zip(&keys) {
+            let work = work(&walk.world, action);
+            let (services, object) = (self.shared.services.clone(), ObjectRef::from_obj(&walk.service));
+            self.tasks.begin(&uid, key, move |progress| work.perform(progress), move || services.wake(object));
+        }
+        self.tasks.settle(&uid, &keys, PATIENCE).await;
+        let sights = self.tasks.sights(&uid);
+        walk.world.dock.inventory.look(act::look(actions)).await;
+        Ok(!keys.iter().any(|key| sights.get(key).is_some_and(is_running)))
+    }
+}
+
+/// A change, and what it takes to make it.
+fn work(world: &World, action: &Action) -> Work {
+    let present = match (&world.project, &world.desired) {
+        (Some(project), Desired::Present(deployment)) => Some((project.clone(), Arc::new((**deployment).clone()))),
+        _ => None,
+    };
+    Work {
+        engine: world.dock.engine.clone(),
+        owner: world.owner.clone(),
+        present,
+        credentials: world.registries.for_action(action),
+        api: world.dock.inventory.snapshot().capacity.as_ref().map(|capacity| capacity.api).unwrap_or_default(),
+        action: action.clone(),
+    }
+}
+
+fn is_running(sight: &TaskSight) -> bool {
+    matches!(sight, TaskSight::Running(_))
+}
+
+/// A pause, or less if something is due before.
+fn sooner(pause: Duration, due: Option<Timestamp>) -> Duration {
+    let Some(due) = due else { return pause };
+    Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default().min(pause)
+}
+
+/// Whether the spec refers to Secrets: they are not watched.
+fn reads_secrets(service: &DockerService) -> bool {
+    let spec = &service.spec;
+    !spec.env_from.is_empty()
+        || !spec.registry_secrets.is_empty()
+        || spec.env.iter().any(|variable| variable.secret_key_ref.is_some())
+}
+
+/// An object on its way through a reconcile.
+struct Walk {
+    /// As it was last read or written.
+    service: DockerService,
+    world: World,
+}

@@ -1,0 +1,294 @@
+//! What an object refers to, and what its spec means: everything that is read from Kubernetes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{Api, ResourceExt, api::ObjectMeta};
+
+use super::{convert, variables::Variables};
+use crate::{
+    api::{
+        DockerHost, DockerService,
+        docker_service::{self, DeletionPolicy, DockerServiceSpec},
+        docker_tenant::DockerTenant,
+        power::RESTARTED_AT,
+    },
+    controller::{
+        Shared,
+        docker_policy::{self, Terms},
+        docks::Dock,
+        finalizer, policy,
+        registries::Registries,
+        secret::{self, Problem},
+    },
+    docker::{
+        compose::{
+            self,
+            model::{Project, PullPolicy},
+        },
+        deploy,
+        desired::Desired,
+        identity::{ADOPT_ANNOTATION, Owner},
+        recorded::Recorded,
+    },
+    proxmox::restart,
+    reason::Reason,
+};
+
+/// What positions in the inline compose file name.
+const FILE: &str = "compose.yaml";
+
+/// What an object's reconcile works with.
+pub struct World {
+    /// Whose things are on the host.
+    pub owner: Owner,
+    /// What is desired.
+    pub desired: Desired,
+    /// The project that it comes from, if there is to be one.
+    pub project: Option<Arc<Project>>,
+    /// What was recorded.
+    pub recorded: Recorded,
+    /// How its host is reached.
+    pub dock: Arc<Dock>,
+    /// The address by which people reach the host's ports.
+    pub public_address: Option<String>,
+    /// Who we are to registries.
+    pub registries: Registries,
+    /// What nobody is to see.
+    pub variables: Variables,
+}
+
+/// What became of resolving.
+pub enum Resolved {
+    /// All that is needed is there.
+    World(Box<World>),
+    /// Something is not there yet.
+    Waiting(Reason),
+    /// It is not allowed or cannot be understood.
+    Stalled(Reason),
+    /// It is being deleted and nothing was ever made.
+    Nothing,
+    /// It is being deleted, and its host is not even to be asked.
+    Orphaned,
+}
+
+/// Ends resolving early.
+enum Stop {
+    Resolved(Resolved),
+    Kubernetes(kube::Error),
+}
+
+impl From<kube::Error> for Stop {
+    fn from(error: kube::Error) -> Self {
+        Self::Kubernetes(error)
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Resolved(match problem {
+            Problem::Wait(reason) => Resolved::Waiting(reason),
+            Problem::Stall(reason) => Resolved::Stalled(reason),
+        })
+    }
+}
+
+fn wait(word: &str, message: impl Into<String>) -> Stop {
+    Stop::Resolved(Resolved::Waiting(Reason::new(word, message)))
+}
+
+fn stall(word: &str, message: impl Into<String>) -> Stop {
+    Stop::Resolved(Resolved::Stalled(Reason::new(word, message)))
+}
+
+/// Resolves an object.
+///
+/// # Errors
+/// When Kubernetes cannot be asked.
+pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<Resolved, kube::Error> {
+    match try_resolve(shared, service).await {
+        Ok(world) => Ok(Resolved::World(Box::new(world))),
+        Err(Stop::Resolved(resolved)) => Ok(resolved),
+        Err(Stop::Kubernetes(error)) => Err(error),
+    }
+}
+
+async fn try_resolve(shared: &Shared, service: &DockerService) -> Result<World, Stop> {
+    let held = finalizer::is_held(service);
+    let deleting = service.metadata.deletion_timestamp.is_some();
+    if deleting && !held {
+        return Err(Stop::Resolved(Resolved::Nothing));
+    }
+    if deleting && service.spec.deletion_policy == DeletionPolicy::Orphan {
+        return Err(Stop::Resolved(Resolved::Orphaned));
+    }
+    let name = &service.spec.host_ref.name;
+    let host = host(shared, service, deleting).await?;
+    let owner = owner(shared, service);
+    let Asked { desired, project, registries, variables } = if deleting {
+        let desired = Desired::Gone(convert::removal(service.spec.deletion_policy));
+        Asked { desired, project: None, registries: Registries::default(), variables: Variables::default() }
+    } else if host.metadata.deletion_timestamp.is_some() && !held {
+        return Err(wait("HostDeleting", format!("DockerHost {name} is being deleted and takes no new services")));
+    } else {
+        present(shared, service, &host, &owner, held).await?
+    };
+    let dock = shared
+        .docks
+        .get(name)
+        .map_err(|reason| wait(&reason.word, format!("DockerHost {name}: {}", reason.message)))?;
+    Ok(World {
+        owner,
+        desired,
+        project,
+        recorded: recorded(service, held),
+        public_address: host.spec.public_address.clone(),
+        registries: registries.before(&dock.registries),
+        variables,
+        dock,
+    })
+}
+
+/// What the spec asks for.
+struct Asked {
+    desired: Desired,
+    project: Option<Arc<Project>>,
+    registries: Registries,
+    variables: Variables,
+}
+
+/// Whose things on the host an object's are.
+fn owner(shared: &Shared, service: &DockerService) -> Owner {
+    let adopted = service.annotations().get(ADOPT_ANNOTATION);
+    Owner {
+        installation: shared.installation.clone(),
+        namespace: service.namespace().unwrap_or_default(),
+        name: service.name_any(),
+        uid: service.uid().unwrap_or_default(),
+        formerly: adopted.into_iter().flat_map(|uids| uids.split(',')).map(|uid| uid.trim().to_owned()).collect(),
+    }
+}
+
+/// What the status records. Before the finalizer is set nothing is made, so an object that has it has a record, or lost it.
+pub fn recorded(service: &DockerService, held: bool) -> Recorded {
+    let status = service.status.clone().unwrap_or_default();
+    let lost = held && status.phase.is_none();
+    Recorded { lost, ..convert::recorded(&status) }
+}
+
+async fn host(shared: &Shared, service: &DockerService, deleting: bool) -> Result<DockerHost, Stop> {
+    let name = &service.spec.host_ref.name;
+    let found = Api::<DockerHost>::all(shared.client.clone()).get_opt(name).await?;
+    found.ok_or_else(|| {
+        let what = if deleting {
+            "; it is needed to remove the containers, so apply it again, or let go of them with deletionPolicy: Orphan"
+        } else {
+            "; waiting until it is created"
+        };
+        wait("DependencyNotFound", format!("spec.hostRef: there is no DockerHost {name}{what}"))
+    })
+}
+
+/// The project that the spec asks for, if its host's administrator allows it.
+async fn present(
+    shared: &Shared,
+    service: &DockerService,
+    host: &DockerHost,
+    owner: &Owner,
+    held: bool,
+) -> Result<Asked, Stop> {
+    let DockerServiceSpec {
+        host_ref: _,
+        compose,
+        env,
+        env_from,
+        profiles,
+        state,
+        pull_policy,
+        registry_secrets,
+        // A matter of its end.
+        deletion_policy: _,
+        // Shown only.
+        user_id: _,
+    } = &service.spec;
+    let tenant = tenant(shared, service, host, held).await?;
+    let secrets = Api::<Secret>::namespaced(shared.client.clone(), &owner.namespace);
+    let variables = Variables::read(&secrets, env, env_from).await??;
+    let mut registries = Vec::new();
+    for (index, reference) in registry_secrets.iter().enumerate() {
+        registries.push(secret::read(&secrets, &reference.name, &format!("spec.registrySecrets[{index}]")).await??);
+    }
+    let registries = Registries::read(registries.iter(), "spec.registrySecrets")?;
+
+    let project = deploy::project_name(owner);
+    let sources = compose::Sources::inline(FILE, compose);
+    let request = compose::Request {
+        sources: &sources,
+        files: &[FILE.to_owned()],
+        variables: &variables.all,
+        profiles,
+        name: &project,
+    };
+    let loaded = compose::load(request).map_err(|problems| {
+        let told: Vec<_> = problems.to_string().lines().map(str::to_owned).collect();
+        stall("InvalidCompose", variables.redact(&told.join("; ")))
+    })?;
+    let mut resolved = loaded.project;
+    if let Some(policy) = pull_policy {
+        set_pull_policy(&mut resolved, *policy);
+    }
+    let terms = Terms::new(&host.spec, &tenant, &project);
+    if let Some(reason) = docker_policy::check(&terms, &resolved).reason() {
+        let Reason { word, message } = variables.redacted(reason);
+        return Err(stall(&word, format!("DockerHost {}: {message}", host.name_any())));
+    }
+    docker_policy::set_defaults(&tenant, &mut resolved);
+    let restart = service.annotations().get(RESTARTED_AT).map(|value| restart::value(value));
+    let deployment = deploy::deployment(&resolved, owner, convert::state(*state), restart)
+        .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?;
+    let desired = Desired::Present(Box::new(deployment));
+    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, variables })
+}
+
+/// The entry of the host's that admits the object's namespace.
+async fn tenant(shared: &Shared, service: &DockerService, host: &DockerHost, held: bool) -> Result<DockerTenant, Stop> {
+    let name = host.name_any();
+    let namespace = service.namespace().unwrap_or_default();
+    let labels = match Api::<Namespace>::all(shared.client.clone()).get_opt(&namespace).await? {
+        Some(Namespace { metadata: ObjectMeta { labels, .. }, .. }) => labels.unwrap_or_default(),
+        None => BTreeMap::new(),
+    };
+    let invalid = |error: String| wait("InvalidHost", format!("DockerHost {name}: {error}"));
+    docker_policy::validate(&host.spec).map_err(invalid)?;
+    let tenant = policy::tenant_of(&host.spec.tenants, &labels).map_err(|error| invalid(error.to_string()))?;
+    let tenant = tenant.cloned().ok_or_else(|| {
+        wait(
+            "NamespaceNotAdmitted",
+            format!("DockerHost {name} does not admit the namespace {namespace}; its administrator can add it to spec.tenants"),
+        )
+    })?;
+    let most = tenant.limits.as_ref().and_then(|limits| limits.services).and_then(|most| usize::try_from(most).ok());
+    let others = shared.berths.others(&name, &namespace, &service.uid().unwrap_or_default());
+    match most {
+        // Those that are there stay.
+        Some(most) if !held && others >= most => Err(stall(
+            "TooManyServices",
+            format!(
+                "DockerHost {name}: the namespace {namespace} has {others} services there, and at most {most} are allowed"
+            ),
+        )),
+        _ => Ok(tenant),
+    }
+}
+
+/// What the spec says of pulling, in place of what the file does. What is built is built.
+fn set_pull_policy(project: &mut Project, policy: docker_service::PullPolicy) {
+    let policy = match policy {
+        docker_service::PullPolicy::Always => PullPolicy::Always,
+        docker_service::PullPolicy::Missing => PullPolicy::Missing,
+        docker_service::PullPolicy::Never => PullPolicy::Never,
+    };
+    for service in project.services.values_mut().filter(|service| service.build.is_none()) {
+        service.pull_policy = Some(policy.clone());
+    }
+}
