@@ -353,10 +353,10 @@ mod tests {
         let ledger = Ledger::default();
         ledger.note("a", entry(100));
         assert!(!ledger.introduce("a", || entry(101)), "it is known already");
-        assert_eq!(ledger.claims("main", &owner("z")).0.machines.len(), 1);
+        assert_eq!(ledger.claims("main", &owner("z")).machines.len(), 1);
         let homeless = || Entry { machine: None, others: Vec::new(), ..entry(100) };
         assert!(ledger.introduce("b", homeless), "it was made again");
-        assert_eq!(ledger.claims("main", &owner("z")).0, Claims::default());
+        assert_eq!(ledger.claims("main", &owner("z")), Claims::default());
         assert!(!ledger.introduce("c", || entry(102)), "another name");
     }
 

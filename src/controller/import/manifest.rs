@@ -105,7 +105,7 @@ fn spec(args: &Args, machine: &Found, left_out: &mut Vec<(&'static str, String)>
         fits
     };
     let size = |bytes: u64| {
-        let exact = bytes % (1 << 20) == 0;
+        let exact = bytes.is_multiple_of(1 << 20);
         let size = i64::try_from(bytes >> 20).ok().map(Size::of_mebibytes).filter(|size| size.is_writable());
         size.filter(|_| exact)
     };

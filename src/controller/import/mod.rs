@@ -156,7 +156,7 @@ async fn ground(args: &Args, client: &Client) -> Result<Ground, Error> {
     let cluster = found.ok_or_else(|| Error::Missing(format!("there is no ProxmoxCluster {name}")))?;
     let labels = Api::<Namespace>::all(client.clone()).get_opt(namespace).await?;
     let labels = labels.ok_or_else(|| Error::Missing(format!("there is no namespace {namespace}")))?;
-    let tenant = policy::tenant_of(&cluster.spec, labels.labels())
+    let tenant = policy::tenant_of(&cluster.spec.tenants, labels.labels())
         .map_err(|error| Error::Missing(format!("ProxmoxCluster {name}: {error}")))?
         .cloned();
     let objects = Api::<ProxmoxVM>::all(client.clone()).list(&ListParams::default()).await?.items;
