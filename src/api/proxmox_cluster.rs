@@ -268,7 +268,7 @@ pub struct ProxmoxClusterStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestingVmid {
-    /// The VMID.
+    /// The VMID that rests.
     pub vmid: i64,
     /// The user whose machine had it, by the label `cloudfaster.app/user`.
     pub owner: String,

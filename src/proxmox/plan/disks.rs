@@ -79,7 +79,13 @@ impl Context<'_> {
                 return Some(Step::Stall(Reason::new("DiskMissing", message)));
             }
             None => {
-                let storage = disk.storage.clone().or_else(|| config.boot_storage())?;
+                let Some(storage) = disk.storage.clone().or_else(|| config.boot_storage()) else {
+                    let message = format!(
+                        "{}: name one, for the machine boots from no disk whose storage it could be",
+                        field("storage")
+                    );
+                    return Some(Step::Stall(Reason::new("StorageNotNamed", message)));
+                };
                 match self.lacks_room(intent, &storage, disk) {
                     Ok(None) => {}
                     Ok(Some(step)) | Err(step) => return Some(step),

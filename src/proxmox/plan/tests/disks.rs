@@ -46,6 +46,19 @@ fn unnamed(scene: Scene) -> Scene {
 }
 
 #[test]
+fn a_disk_that_nobody_gave_a_storage_is_not_forgotten_where_there_is_none_to_take() {
+    let bare =
+        config(&[("name", "web"), ("description", &owner().mark(600).line()), ("cores", "2"), ("memory", "2048")]);
+    let mut scene = Scene::at_stage(Stage::Established).machine(here(), bare, Power::Running).asking(|spec| {
+        (spec.disk_bytes, spec.cloud_init) = (None, None);
+        spec.disks.insert("data".into(), disk(10));
+    });
+    let Step::Stall(reason) = scene.settle() else { panic!("{:?}", scene.next()) };
+    assert_eq!(reason.word, "StorageNotNamed");
+    assert!(reason.message.starts_with("spec.disks[data].storage: name one"), "{reason:?}");
+}
+
+#[test]
 fn a_disk_is_recorded_before_it_is_made_and_made_with_its_name_as_its_serial_number() {
     let mut scene = kept(&[]);
     let Step::Record(next) = scene.next() else { panic!("{:?}", scene.next()) };

@@ -373,6 +373,10 @@ impl Stage {
             if waits_for("NotOurs") && self.object.deleting && self.world.mine().next().is_none() {
                 return;
             }
+            // Somebody's machine without any disk stands where the first one was.
+            if waits_for("StorageNotNamed") {
+                return;
+            }
             if waits_for("AdoptionRefused") {
                 return self.check_theirs();
             }
