@@ -152,7 +152,9 @@ async fn a_change_of_each_field_does_what_the_page_says() {
     let said = rows();
     let changed: BTreeSet<&str> =
         other_values().iter().map(|(field, _)| *field).filter(|field| !field.is_empty()).collect();
-    let documented: BTreeSet<&str> = said.iter().map(|(field, _)| field.as_str()).collect();
+    // Those of an adopted machine are tried where one is adopted.
+    let cloned = said.iter().map(|(field, _)| field.as_str()).filter(|field| !field.starts_with("adopt."));
+    let documented: BTreeSet<&str> = cloned.collect();
     assert_eq!(changed, documented, "each row of the page is tried here");
     for (field, value) in other_values() {
         if field.is_empty() {
