@@ -47,8 +47,7 @@ fn unnamed(scene: Scene) -> Scene {
 
 #[test]
 fn a_disk_that_nobody_gave_a_storage_is_not_forgotten_where_there_is_none_to_take() {
-    let bare =
-        config(&[("name", "web"), ("description", &owner().mark(600).line()), ("cores", "2"), ("memory", "2048")]);
+    let bare = changed(&finished_config(600), &[("boot", ""), ("scsi0", "")]);
     let mut scene = Scene::at_stage(Stage::Established).machine(here(), bare, Power::Running).asking(|spec| {
         (spec.disk_bytes, spec.cloud_init) = (None, None);
         spec.disks.insert("data".into(), disk(10));
