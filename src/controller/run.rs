@@ -45,9 +45,14 @@ const CONCURRENCY: u16 = 64;
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 /// Writes that come close together wake an object once.
 const DEBOUNCE: Duration = Duration::from_millis(20);
+/// How soon an object is looked at again that somebody wrote in between.
+const CONFLICT: Duration = Duration::from_millis(100);
 /// How often a controller shows that it makes progress, and how long it may be silent.
 const TICK: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// Looks, records and changes of one reconcile, at most: a plan that asks for more has lost its way.
+pub const MOST_STEPS: usize = 256;
 
 /// When an object is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +82,10 @@ impl Next {
 pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
     type Kind: Kind;
-    /// What a reconcile fails with. A conflict is no failure but a reason to begin anew.
-    type Error: std::error::Error + Send + 'static;
 
-    /// Brings one object a step or several closer to its spec.
-    fn reconcile(&self, object: &Self::Kind) -> impl Future<Output = Result<Next, Self::Error>> + Send;
+    /// Brings one object a step or several closer to its spec. What was written or is gone since it was read is no failure but
+    /// a reason to begin anew.
+    fn reconcile(&self, object: &Self::Kind) -> impl Future<Output = Result<Next, Error>> + Send;
 
     /// The object is gone: whatever was remembered of it can go too.
     fn forget(&self, name: &ObjectRef<Self::Kind>);
@@ -170,13 +174,25 @@ fn key<K: Resource<DynamicType = ()>>(object: &ObjectRef<K>) -> String {
     format!("{}/{}", object.namespace.as_deref().unwrap_or_default(), object.name)
 }
 
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kubernetes cannot be asked.
+    #[error("Kubernetes: {}", describe(.0))]
+    Kubernetes(#[from] kube::Error),
+    /// The plan does not come to an end.
+    #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
+    Endless(&'static str),
+    /// Others write all the time what is to be written, which this is.
+    #[error("{0}: it changes all the time")]
+    Contended(String),
+}
+
 /// Why a reconcile gave no result.
 #[derive(Debug, thiserror::Error)]
-enum Failure<E> {
+enum Failure {
     #[error(transparent)]
-    Reconcile(E),
-    #[error("Kubernetes: {}", describe(.0))]
-    Kubernetes(kube::Error),
+    Reconcile(#[from] Error),
     #[error("the reconcile took longer than {} s", TIME_LIMIT.as_secs())]
     Timeout,
     #[error("the reconcile panicked")]
@@ -216,7 +232,7 @@ pub async fn run<R: Reconciler>(wiring: &Wiring, kind: &'static str, reconciler:
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             |object, context| async move { one(&context, &object).await },
-            |object, failure: &Failure<R::Error>, context| {
+            |object, failure: &Failure, context| {
                 let delay = context.pace.failed(&key(&ObjectRef::from(&*object)));
                 tracing::warn!(error = %failure, retry_after = ?delay, "reconcile failed");
                 Action::requeue(delay)
@@ -310,10 +326,12 @@ impl Drop for Counted<'_> {
     }
 }
 
-async fn one<R: Reconciler>(
-    context: &Context<R>,
-    object: &DeserializeGuard<R::Kind>,
-) -> Result<Action, Failure<R::Error>> {
+/// Whether an object was written or is gone since it was read.
+fn is_outdated(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
+}
+
+async fn one<R: Reconciler>(context: &Context<R>, object: &DeserializeGuard<R::Kind>) -> Result<Action, Failure> {
     let Context { pace, metrics, kind, .. } = context;
     let name = key(&ObjectRef::from(object));
     let object = match &object.0 {
@@ -324,7 +342,7 @@ async fn one<R: Reconciler>(
             return Ok(Action::await_change());
         }
     };
-    let object = match pause_or_resume(context, object, &name).await.map_err(Failure::Kubernetes)? {
+    let object = match pause_or_resume(context, object, &name).await.map_err(Error::Kubernetes)? {
         Turn::Over(action) => return Ok(action),
         Turn::On(object) => object,
     };
@@ -340,8 +358,14 @@ async fn one<R: Reconciler>(
     let (outcome, done) = match tokio::time::timeout(TIME_LIMIT, reconcile).await {
         Err(_) => ("timeout", Err(Failure::Timeout)),
         Ok(Err(_)) => ("panic", Err(Failure::Panic)),
-        Ok(Ok(Err(error))) => ("error", Err(Failure::Reconcile(error))),
-        Ok(Ok(Ok(next))) => (next.name(), Ok(next)),
+        Ok(Ok(done)) => match done {
+            Err(Error::Kubernetes(error)) if is_outdated(&error) => {
+                let again = Next::After(CONFLICT);
+                (again.name(), Ok(again))
+            }
+            Err(error) => ("error", Err(error.into())),
+            Ok(next) => (next.name(), Ok(next)),
+        },
     };
     counted.outcome = outcome;
     drop(counted);
@@ -377,9 +401,7 @@ async fn pause_or_resume<R: Reconciler>(
     let written = match status::replace(&api, object, &after).await {
         Ok(written) => written,
         // It is read anew, for somebody wrote in between.
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-            return Ok(Turn::Over(Action::requeue(DEBOUNCE)));
-        }
+        Err(error) if is_outdated(&error) => return Ok(Turn::Over(Action::requeue(DEBOUNCE))),
         Err(error) => return Err(error),
     };
     if let Some(written) = &written

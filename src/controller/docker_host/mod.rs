@@ -16,7 +16,7 @@ use super::{
     finalizer,
     hold::{self, Holder},
     registries::Registries,
-    run::{Kind, Next, Reconciler},
+    run::{Error, Kind, Next, Reconciler},
     secret::{self, Problem},
     status,
 };
@@ -30,7 +30,6 @@ use crate::{
         Capacity, Engine,
         inventory::{self, Changes, Event},
     },
-    kubernetes::describe,
     proxmox::plan::Reason,
 };
 
@@ -38,16 +37,6 @@ use crate::{
 const TROUBLE: Duration = Duration::from_secs(5);
 /// How often it is asked for its capacity otherwise, and its Secrets are read: credentials are rotated.
 const ROTATION: Duration = Duration::from_secs(60);
-/// How soon a host is looked at again that somebody wrote in between.
-const CONFLICT: Duration = Duration::from_millis(100);
-
-/// Why a reconcile failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Kubernetes cannot be asked.
-    #[error("Kubernetes: {}", describe(.0))]
-    Kubernetes(#[from] kube::Error),
-}
 
 /// Reconciles `DockerHost`s.
 pub struct HostReconciler {
@@ -62,20 +51,13 @@ struct Secrets {
 
 impl Reconciler for HostReconciler {
     type Kind = DockerHost;
-    type Error = Error;
 
     async fn reconcile(&self, host: &DockerHost) -> Result<Next, Error> {
         let deleting = host.metadata.deletion_timestamp.is_some();
         if deleting && !finalizer::is_held(host) {
             return Ok(Next::Event);
         }
-        match self.advance(host, deleting).await {
-            // Somebody wrote in between: everything is read anew.
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
-                Ok(Next::After(CONFLICT))
-            }
-            done => done,
-        }
+        self.advance(host, deleting).await
     }
 
     fn forget(&self, name: &ObjectRef<DockerHost>) {

@@ -21,7 +21,7 @@ use super::{
     Shared,
     docks::Berth,
     finalizer,
-    run::{Kind, Next, Reconciler},
+    run::{Error, Kind, MOST_STEPS, Next, Reconciler},
 };
 use crate::{
     api::DockerService,
@@ -34,12 +34,9 @@ use crate::{
         plan::{self, Action, Step},
         recorded::Recorded,
     },
-    kubernetes::describe,
     reason::Reason,
 };
 
-/// Looks, records and changes of one reconcile, at most: a plan that asks for more has lost its way.
-const MOST_STEPS: usize = 256;
 /// How long a reconcile waits for what it began. What takes longer wakes its object when it ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often progress is told of what takes longer.
@@ -52,17 +49,6 @@ const DEPENDENCY: Duration = Duration::from_secs(5);
 const SECRETS: Duration = Duration::from_secs(600);
 /// How long a stalled object rests, should nobody touch it.
 const STALLED: Duration = Duration::from_secs(300);
-
-/// Why a reconcile failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Kubernetes cannot be asked.
-    #[error("Kubernetes: {}", describe(.0))]
-    Kubernetes(#[from] kube::Error),
-    /// The plan does not come to an end.
-    #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
-    Endless(&'static str),
-}
 
 /// Reconciles `DockerService`s.
 pub struct ServiceReconciler {
@@ -93,23 +79,15 @@ fn berth(service: &DockerService) -> Berth {
 
 impl Reconciler for ServiceReconciler {
     type Kind = DockerService;
-    type Error = Error;
 
     async fn reconcile(&self, service: &DockerService) -> Result<Next, Error> {
         self.shared.berths.note(&service.uid().unwrap_or_default(), berth(service));
-        let done = match resolve::resolve(&self.shared, service).await? {
+        match resolve::resolve(&self.shared, service).await? {
             Resolved::Nothing => Ok(Next::Event),
             Resolved::Orphaned => self.orphan(service).await,
             Resolved::Waiting(reason) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
             Resolved::Stalled(reason) => self.held_up(service, Step::Stall(reason), STALLED).await,
             Resolved::World(world) => self.advance(service.clone(), *world).await,
-        };
-        match done {
-            // Somebody wrote in between: everything is read anew.
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
-                Ok(Next::After(Duration::from_millis(100)))
-            }
-            done => done,
         }
     }
 

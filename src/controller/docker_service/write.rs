@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::{
-    Error, ServiceReconciler, Walk, berth,
+    ServiceReconciler, Walk, berth,
     report::{self, Report},
     resolve::{self, World},
     variables::Variables,
@@ -25,7 +25,7 @@ use crate::{
     },
     controller::{
         finalizer,
-        run::{Kind, Next},
+        run::{Error, Kind, Next},
         status,
     },
     docker::{desired::Desired, observed::Observed, plan::Step},

@@ -16,10 +16,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    Shared, describe, finalizer,
+    Shared, finalizer,
     fleet::Fleet,
     hold::{self, Holder},
-    run::{Kind, Next, Reconciler, Waker},
+    run::{Error, Kind, Next, Reconciler, Waker},
     secret::Problem,
     status,
 };
@@ -42,17 +42,6 @@ const SECRET: Duration = Duration::from_secs(5);
 /// How often the Secret is read otherwise: credentials are rotated.
 const ROTATION: Duration = Duration::from_secs(60);
 
-/// How soon a cluster is looked at again that somebody wrote in between.
-const CONFLICT: Duration = Duration::from_millis(100);
-
-/// Why a reconcile failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Kubernetes cannot be asked.
-    #[error("Kubernetes: {}", describe(.0))]
-    Kubernetes(#[from] kube::Error),
-}
-
 /// Reconciles `ProxmoxCluster`s.
 pub struct ClusterReconciler {
     shared: Arc<Shared>,
@@ -62,20 +51,13 @@ pub struct ClusterReconciler {
 
 impl Reconciler for ClusterReconciler {
     type Kind = ProxmoxCluster;
-    type Error = Error;
 
     async fn reconcile(&self, cluster: &ProxmoxCluster) -> Result<Next, Error> {
         let deleting = cluster.metadata.deletion_timestamp.is_some();
         if deleting && !finalizer::is_held(cluster) {
             return Ok(Next::Event);
         }
-        match self.advance(cluster, deleting).await {
-            // Somebody wrote in between: everything is read anew.
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
-                Ok(Next::After(CONFLICT))
-            }
-            done => done,
-        }
+        self.advance(cluster, deleting).await
     }
 
     fn forget(&self, name: &ObjectRef<ProxmoxCluster>) {

@@ -27,10 +27,10 @@ use self::{
     resolve::{Resolved, World},
 };
 use super::{
-    Shared, describe,
+    Shared,
     ledger::{CloneState, Entry, Outdated},
     policy,
-    run::{Kind, Next, Reconciler},
+    run::{Error, Kind, MOST_STEPS, Next, Reconciler},
 };
 use crate::{
     api::{
@@ -47,8 +47,6 @@ use crate::{
     },
 };
 
-/// Looks and records of one reconcile, at most: a plan that asks for more has lost its way.
-const MOST_STEPS: usize = 256;
 /// How often a waiting object looks by itself, should no event come.
 const WAITING: Duration = Duration::from_secs(20);
 /// How often the progress of a task is read.
@@ -67,22 +65,6 @@ const LEFTOVERS: Duration = Duration::from_secs(20);
 const LIST_LAG: Duration = Duration::from_secs(20);
 /// How soon the guest agent is asked again for addresses.
 const AGENT: Duration = Duration::from_secs(20);
-
-/// Why a reconcile failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Kubernetes cannot be asked.
-    #[error("Kubernetes: {}", describe(.0))]
-    Kubernetes(#[from] kube::Error),
-    /// The plan does not come to an end.
-    #[error("the plan made {MOST_STEPS} steps without an end; the last was {0}")]
-    Endless(&'static str),
-    /// Others wrote the cluster's status all the time.
-    #[error(
-        "the VMIDs that are released cannot be written down in the status of ProxmoxCluster {0}: it changes all the time"
-    )]
-    Contended(String),
-}
 
 /// Reconciles `ProxmoxVM`s.
 pub struct MachineReconciler {
@@ -168,7 +150,6 @@ fn claimed_disks(vm: &ProxmoxVM, intent: &Intent, boot: Option<&Disk>) -> Vec<Cl
 
 impl Reconciler for MachineReconciler {
     type Kind = ProxmoxVM;
-    type Error = Error;
 
     async fn reconcile(&self, vm: &ProxmoxVM) -> Result<Next, Error> {
         self.shared.ledger.settle(&vm.uid().unwrap_or_default());
@@ -176,19 +157,12 @@ impl Reconciler for MachineReconciler {
         if self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm))) {
             self.wake_homeless(&vm.spec.cluster_ref.name);
         }
-        let done = match resolve::resolve(&self.shared, vm).await? {
+        match resolve::resolve(&self.shared, vm).await? {
             Resolved::Nothing => Ok(Next::Event),
             Resolved::Orphaned => self.orphan(vm).await,
             Resolved::Waiting(reason) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
             Resolved::Stalled(reason) => self.held_up(vm, Step::Stall(reason), STALLED).await,
             Resolved::World(world) => self.advance(vm.clone(), *world).await,
-        };
-        match done {
-            // Somebody wrote in between: everything is read anew.
-            Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
-                Ok(Next::After(Duration::from_millis(100)))
-            }
-            done => done,
         }
     }
 

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
-use super::{Error, MachineReconciler, convert::to_second, known_by, recorded};
+use super::{MachineReconciler, convert::to_second, known_by, recorded};
 use crate::{
     api::{
         ProxmoxCluster, ProxmoxVM, USER,
         proxmox_cluster::{ProxmoxClusterStatus, RestingVmid},
     },
-    controller::{Shared, resting::Rest, status},
+    controller::{Shared, resting::Rest, run::Error, status},
     proxmox::wire::Vmid,
 };
 
@@ -69,6 +69,7 @@ impl MachineReconciler {
                 written => return Ok(written.map(drop)?),
             }
         }
-        Err(Error::Contended(name.clone()))
+        let what = format!("the VMIDs that are released cannot be written down in the status of ProxmoxCluster {name}");
+        Err(Error::Contended(what))
     }
 }

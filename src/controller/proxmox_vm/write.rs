@@ -9,7 +9,7 @@ use kube::{
 };
 
 use super::{
-    Error, MachineReconciler, Walk, convert,
+    MachineReconciler, Walk, convert,
     report::{self, Report},
     resolve::{self, World},
     tell,
@@ -18,7 +18,7 @@ use crate::{
     api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     controller::{
         describe, finalizer,
-        run::{Kind, Next},
+        run::{Error, Kind, Next},
         status,
     },
     proxmox::plan::{Desired, Intent, Recorded, Step},
