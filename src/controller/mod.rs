@@ -24,6 +24,7 @@ mod sessions;
 mod settings;
 mod start;
 mod status;
+mod unresolved;
 
 use std::{sync::Arc, time::Duration};
 

@@ -13,15 +13,13 @@ use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    resolve::{Resolved, World},
-    tasks::Tasks,
-};
+use self::{resolve::World, tasks::Tasks};
 use super::{
     Shared,
     docks::Berth,
     finalizer,
     run::{Error, Kind, MOST_STEPS, Next, Reconciler},
+    unresolved::Unresolved,
 };
 use crate::{
     api::DockerService,
@@ -82,12 +80,13 @@ impl Reconciler for ServiceReconciler {
 
     async fn reconcile(&self, service: &DockerService) -> Result<Next, Error> {
         self.shared.berths.note(&service.uid().unwrap_or_default(), berth(service));
-        match resolve::resolve(&self.shared, service).await? {
-            Resolved::Nothing => Ok(Next::Event),
-            Resolved::Orphaned => self.orphan(service).await,
-            Resolved::Waiting(reason) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
-            Resolved::Stalled(reason) => self.held_up(service, Step::Stall(reason), STALLED).await,
-            Resolved::World(world) => self.advance(service.clone(), *world).await,
+        match resolve::resolve(&self.shared, service).await {
+            Ok(world) => self.advance(service.clone(), world).await,
+            Err(Unresolved::Waiting(reason)) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
+            Err(Unresolved::Stalled(reason)) => self.held_up(service, Step::Stall(reason), STALLED).await,
+            Err(Unresolved::Nothing) => Ok(Next::Event),
+            Err(Unresolved::Orphaned) => self.orphan(service).await,
+            Err(Unresolved::Kubernetes(error)) => Err(error.into()),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What an object refers to, and what its spec means: everything that is read from Kubernetes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{Api, ResourceExt, api::ObjectMeta};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
 
 use super::{convert, variables::Variables};
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
         Shared,
         docker_policy::{self, Terms},
         docks::Dock,
-        finalizer, policy,
+        finalizer,
         registries::Registries,
-        secret::{self, Problem},
+        secret,
+        unresolved::{Ground, Unresolved, stall, wait},
     },
     docker::{
         compose::{
@@ -58,69 +59,18 @@ pub struct World {
     pub variables: Variables,
 }
 
-/// What became of resolving.
-pub enum Resolved {
-    /// All that is needed is there.
-    World(Box<World>),
-    /// Something is not there yet.
-    Waiting(Reason),
-    /// It is not allowed or cannot be understood.
-    Stalled(Reason),
-    /// It is being deleted and nothing was ever made.
-    Nothing,
-    /// It is being deleted, and its host is not even to be asked.
-    Orphaned,
-}
-
-/// Ends resolving early.
-enum Stop {
-    Resolved(Resolved),
-    Kubernetes(kube::Error),
-}
-
-impl From<kube::Error> for Stop {
-    fn from(error: kube::Error) -> Self {
-        Self::Kubernetes(error)
-    }
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Resolved(match problem {
-            Problem::Wait(reason) => Resolved::Waiting(reason),
-            Problem::Stall(reason) => Resolved::Stalled(reason),
-        })
-    }
-}
-
-fn wait(word: &str, message: impl Into<String>) -> Stop {
-    Stop::Resolved(Resolved::Waiting(Reason::new(word, message)))
-}
-
-fn stall(word: &str, message: impl Into<String>) -> Stop {
-    Stop::Resolved(Resolved::Stalled(Reason::new(word, message)))
-}
-
 /// Resolves an object.
 ///
 /// # Errors
-/// When Kubernetes cannot be asked.
-pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<Resolved, kube::Error> {
-    match try_resolve(shared, service).await {
-        Ok(world) => Ok(Resolved::World(Box::new(world))),
-        Err(Stop::Resolved(resolved)) => Ok(resolved),
-        Err(Stop::Kubernetes(error)) => Err(error),
-    }
-}
-
-async fn try_resolve(shared: &Shared, service: &DockerService) -> Result<World, Stop> {
+/// Why there is nothing to do for it.
+pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, Unresolved> {
     let held = finalizer::is_held(service);
     let deleting = service.metadata.deletion_timestamp.is_some();
     if deleting && !held {
-        return Err(Stop::Resolved(Resolved::Nothing));
+        return Err(Unresolved::Nothing);
     }
     if deleting && service.spec.deletion_policy == DeletionPolicy::Orphan {
-        return Err(Stop::Resolved(Resolved::Orphaned));
+        return Err(Unresolved::Orphaned);
     }
     let name = &service.spec.host_ref.name;
     let host = host(shared, service, deleting).await?;
@@ -176,7 +126,7 @@ pub fn recorded(service: &DockerService, held: bool) -> Recorded {
     Recorded { lost, ..convert::recorded(&status) }
 }
 
-async fn host(shared: &Shared, service: &DockerService, deleting: bool) -> Result<DockerHost, Stop> {
+async fn host(shared: &Shared, service: &DockerService, deleting: bool) -> Result<DockerHost, Unresolved> {
     let name = &service.spec.host_ref.name;
     let found = Api::<DockerHost>::all(shared.client.clone()).get_opt(name).await?;
     found.ok_or_else(|| {
@@ -196,7 +146,7 @@ async fn present(
     host: &DockerHost,
     owner: &Owner,
     held: bool,
-) -> Result<Asked, Stop> {
+) -> Result<Asked, Unresolved> {
     let DockerServiceSpec {
         host_ref: _,
         compose,
@@ -251,22 +201,17 @@ async fn present(
 }
 
 /// The entry of the host's that admits the object's namespace.
-async fn tenant(shared: &Shared, service: &DockerService, host: &DockerHost, held: bool) -> Result<DockerTenant, Stop> {
+async fn tenant(
+    shared: &Shared,
+    service: &DockerService,
+    host: &DockerHost,
+    held: bool,
+) -> Result<DockerTenant, Unresolved> {
     let name = host.name_any();
     let namespace = service.namespace().unwrap_or_default();
-    let labels = match Api::<Namespace>::all(shared.client.clone()).get_opt(&namespace).await? {
-        Some(Namespace { metadata: ObjectMeta { labels, .. }, .. }) => labels.unwrap_or_default(),
-        None => BTreeMap::new(),
-    };
-    let invalid = |error: String| wait("InvalidHost", format!("DockerHost {name}: {error}"));
-    docker_policy::validate(&host.spec).map_err(invalid)?;
-    let tenant = policy::tenant_of(&host.spec.tenants, &labels).map_err(|error| invalid(error.to_string()))?;
-    let tenant = tenant.cloned().ok_or_else(|| {
-        wait(
-            "NamespaceNotAdmitted",
-            format!("DockerHost {name} does not admit the namespace {namespace}; its administrator can add it to spec.tenants"),
-        )
-    })?;
+    let ground = Ground { kind: "DockerHost", name: &name, invalid: "InvalidHost" };
+    docker_policy::validate(&host.spec).map_err(|error| ground.invalid(error))?;
+    let tenant = ground.admits(&shared.client, &host.spec.tenants, &namespace).await?.clone();
     let most = tenant.limits.as_ref().and_then(|limits| limits.services).and_then(|most| usize::try_from(most).ok());
     let others = shared.berths.others(&name, &namespace, &service.uid().unwrap_or_default());
     match most {

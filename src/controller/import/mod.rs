@@ -21,7 +21,7 @@ use self::{
     manifest::{Found, Manifest},
     names::Names,
 };
-use super::{describe, policy, proxmox_cluster};
+use super::{describe, policy, proxmox_cluster, unresolved::not_admitted};
 use crate::{
     api::{
         ProxmoxCluster, ProxmoxVM,
@@ -141,10 +141,7 @@ pub async fn run(args: &Args, client: Client, out: &mut impl Write, notes: &mut 
         write(args, &object, out)?;
     }
     if ground.tenant.is_none() && !found.is_empty() {
-        say(format!(
-            "ProxmoxCluster {} does not admit the namespace {}; its administrator can add it to spec.tenants",
-            args.cluster, args.namespace
-        ))?;
+        say(not_admitted("ProxmoxCluster", &args.cluster, &args.namespace))?;
     }
     say(format!("{} machines to adopt", found.len()))?;
     if unread > 0 { Err(Error::Unread(unread)) } else { Ok(()) }

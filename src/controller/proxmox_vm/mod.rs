@@ -22,15 +22,13 @@ use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
-use self::{
-    observe::Sightings,
-    resolve::{Resolved, World},
-};
+use self::{observe::Sightings, resolve::World};
 use super::{
     Shared,
     ledger::{CloneState, Entry, Outdated},
     policy,
     run::{Error, Kind, MOST_STEPS, Next, Reconciler},
+    unresolved::Unresolved,
 };
 use crate::{
     api::{
@@ -157,12 +155,13 @@ impl Reconciler for MachineReconciler {
         if self.shared.ledger.introduce(&vm.uid().unwrap_or_default(), || entry(vm, &recorded(vm))) {
             self.wake_homeless(&vm.spec.cluster_ref.name);
         }
-        match resolve::resolve(&self.shared, vm).await? {
-            Resolved::Nothing => Ok(Next::Event),
-            Resolved::Orphaned => self.orphan(vm).await,
-            Resolved::Waiting(reason) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
-            Resolved::Stalled(reason) => self.held_up(vm, Step::Stall(reason), STALLED).await,
-            Resolved::World(world) => self.advance(vm.clone(), *world).await,
+        match resolve::resolve(&self.shared, vm).await {
+            Ok(world) => self.advance(vm.clone(), world).await,
+            Err(Unresolved::Waiting(reason)) => self.held_up(vm, Step::Wait(reason), DEPENDENCY).await,
+            Err(Unresolved::Stalled(reason)) => self.held_up(vm, Step::Stall(reason), STALLED).await,
+            Err(Unresolved::Nothing) => Ok(Next::Event),
+            Err(Unresolved::Orphaned) => self.orphan(vm).await,
+            Err(Unresolved::Kubernetes(error)) => Err(error.into()),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What an object refers to, and what its spec means: everything that is read from Kubernetes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{Api, Client, ResourceExt, api::ObjectMeta};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
 
 use crate::{
     api::{
@@ -20,7 +20,8 @@ use crate::{
         fleet::Fleet,
         policy::{self, Request},
         proxmox_cluster::fleet_of,
-        secret::{self, Problem},
+        secret,
+        unresolved::{Ground, Unresolved, stall, wait},
     },
     proxmox::{
         plan::{
@@ -46,50 +47,7 @@ pub struct World {
     pub fleet: Arc<Fleet>,
 }
 
-/// What became of resolving.
-pub enum Resolved {
-    /// All that is needed is there.
-    World(Box<World>),
-    /// Something is not there yet.
-    Waiting(Reason),
-    /// It is not allowed or cannot be understood.
-    Stalled(Reason),
-    /// It is being deleted and nothing was ever made.
-    Nothing,
-    /// It is being deleted, and what was made is left as it is.
-    Orphaned,
-}
-
-/// Ends resolving early.
-enum Stop {
-    Resolved(Resolved),
-    Kubernetes(kube::Error),
-}
-
-impl From<kube::Error> for Stop {
-    fn from(error: kube::Error) -> Self {
-        Self::Kubernetes(error)
-    }
-}
-
-fn wait(word: &str, message: impl Into<String>) -> Stop {
-    Stop::Resolved(Resolved::Waiting(Reason::new(word, message)))
-}
-
-fn stall(word: &str, message: impl Into<String>) -> Stop {
-    Stop::Resolved(Resolved::Stalled(Reason::new(word, message)))
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Resolved(match problem {
-            Problem::Wait(reason) => Resolved::Waiting(reason),
-            Problem::Stall(reason) => Resolved::Stalled(reason),
-        })
-    }
-}
-
-impl From<spec::Invalid> for Stop {
+impl From<spec::Invalid> for Unresolved {
     fn from(invalid: spec::Invalid) -> Self {
         stall("InvalidSpec", invalid.to_string())
     }
@@ -98,27 +56,19 @@ impl From<spec::Invalid> for Stop {
 /// Resolves an object.
 ///
 /// # Errors
-/// When Kubernetes cannot be asked.
-pub async fn resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<Resolved, kube::Error> {
-    match try_resolve(shared, vm).await {
-        Ok(world) => Ok(Resolved::World(Box::new(world))),
-        Err(Stop::Resolved(resolved)) => Ok(resolved),
-        Err(Stop::Kubernetes(error)) => Err(error),
-    }
-}
-
-async fn try_resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Stop> {
+/// Why there is nothing to do for it.
+pub async fn resolve(shared: &Shared, vm: &ProxmoxVM) -> Result<World, Unresolved> {
     let held = finalizer::is_held(vm);
     let deleting = vm.metadata.deletion_timestamp.is_some();
     if deleting && !held {
-        return Err(Stop::Resolved(Resolved::Nothing));
+        return Err(Unresolved::Nothing);
     }
     let adopted = vm.spec.adopt.is_some();
     let end = match vm.spec.deletion_policy {
         _ if !deleting => None,
         DeletionPolicy::Delete => Some(Desired::Gone { protection: vm.spec.protection, adopted }),
         DeletionPolicy::Retain => Some(Desired::LetGo { adopted }),
-        DeletionPolicy::Orphan => return Err(Stop::Resolved(Resolved::Orphaned)),
+        DeletionPolicy::Orphan => return Err(Unresolved::Orphaned),
     };
     let recorded = recorded(vm, held)?;
     let cluster = cluster(shared, vm, deleting).await?;
@@ -154,7 +104,7 @@ fn owner(shared: &Shared, vm: &ProxmoxVM) -> Owner {
 }
 
 /// What the status records. Before the finalizer is set nothing is made, so an object that has it has a record, or lost it.
-fn recorded(vm: &ProxmoxVM, held: bool) -> Result<Recorded, Stop> {
+fn recorded(vm: &ProxmoxVM, held: bool) -> Result<Recorded, Unresolved> {
     let status = vm.status.clone().unwrap_or_default();
     let mut recorded = convert::recorded(&status)
         .map_err(|error| stall("InvalidStatus", format!("the status was written by somebody else: {error}")))?;
@@ -167,7 +117,7 @@ pub fn is_lost(vm: &ProxmoxVM, held: bool) -> bool {
     held && vm.status.as_ref().is_none_or(|status| status.phase.is_none())
 }
 
-async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<ProxmoxCluster, Stop> {
+async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<ProxmoxCluster, Unresolved> {
     let name = &vm.spec.cluster_ref.name;
     let found = Api::<ProxmoxCluster>::all(shared.client.clone()).get_opt(name).await?;
     found.ok_or_else(|| {
@@ -182,29 +132,18 @@ async fn cluster(shared: &Shared, vm: &ProxmoxVM, deleting: bool) -> Result<Prox
 }
 
 /// The nodes and what the administrator laid down for them.
-fn laid_down(cluster: &ProxmoxCluster) -> Result<plan::Fleet, Stop> {
+fn laid_down(cluster: &ProxmoxCluster) -> Result<plan::Fleet, Unresolved> {
     fleet_of(&cluster.spec)
         .map_err(|error| wait("InvalidCluster", format!("ProxmoxCluster {}: {error}", cluster.name_any())))
 }
 
 /// What the cluster's administrator says to the object: only namespaces that the cluster admits may use it.
-async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<Terms, Stop> {
+async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) -> Result<Terms, Unresolved> {
     let name = &vm.spec.cluster_ref.name;
     let namespace = vm.namespace().unwrap_or_default();
-    let labels = match Api::<Namespace>::all(shared.client.clone()).get_opt(&namespace).await? {
-        Some(Namespace { metadata: ObjectMeta { labels, .. }, .. }) => labels.unwrap_or_default(),
-        None => BTreeMap::new(),
-    };
-    let invalid = |error: String| wait("InvalidCluster", format!("ProxmoxCluster {name}: {error}"));
-    policy::validate(cluster).map_err(invalid)?;
-    let tenant = policy::tenant_of(&cluster.tenants, &labels).map_err(|error| invalid(error.to_string()))?.ok_or_else(|| {
-        wait(
-            "NamespaceNotAdmitted",
-            format!(
-                "ProxmoxCluster {name} does not admit the namespace {namespace}; its administrator can add it to spec.tenants"
-            ),
-        )
-    })?;
+    let ground = Ground { kind: "ProxmoxCluster", name, invalid: "InvalidCluster" };
+    policy::validate(cluster).map_err(|error| ground.invalid(error))?;
+    let tenant = ground.admits(&shared.client, &cluster.tenants, &namespace).await?;
     let request = Request::from(vm);
     let most = tenant.limits.as_ref().and_then(|limits| limits.machines);
     Ok(Terms {
@@ -216,7 +155,7 @@ async fn terms(shared: &Shared, vm: &ProxmoxVM, cluster: &ProxmoxClusterSpec) ->
 }
 
 /// The machine that the spec asks for, Secrets included.
-async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
+async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Unresolved> {
     let ProxmoxVMSpec {
         cluster_ref: _,
         os,
@@ -275,7 +214,11 @@ async fn machine(shared: &Shared, vm: &ProxmoxVM) -> Result<MachineSpec, Stop> {
 }
 
 /// What the machine is cloned from.
-fn source(os: Option<&str>, template: Option<&proxmox_vm::TemplateRef>, adopt: Option<&Adopt>) -> Result<Source, Stop> {
+fn source(
+    os: Option<&str>,
+    template: Option<&proxmox_vm::TemplateRef>,
+    adopt: Option<&Adopt>,
+) -> Result<Source, Unresolved> {
     let number = |field: &str, vmid: i64| {
         Vmid::try_from(vmid).map_err(|_| stall("InvalidSpec", format!("{field}.vmid: {vmid} is no VMID")))
     };
@@ -312,7 +255,11 @@ fn power(vm: &ProxmoxVM, state: Option<PowerState>, shutdown: Option<&Shutdown>,
     }
 }
 
-async fn read_cloud_init(client: Client, namespace: &str, cloud_init: &CloudInit) -> Result<plan::CloudInit, Stop> {
+async fn read_cloud_init(
+    client: Client,
+    namespace: &str,
+    cloud_init: &CloudInit,
+) -> Result<plan::CloudInit, Unresolved> {
     let CloudInit { user, password_secret_ref, ssh_keys, ssh_key_secret_refs, addresses, dns_servers, search_domain } =
         cloud_init;
     let api = Api::<Secret>::namespaced(client, namespace);
@@ -342,6 +289,6 @@ async fn read_cloud_init(client: Client, namespace: &str, cloud_init: &CloudInit
 }
 
 /// A text of a Secret, and which version of the Secret it is.
-async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<(String, String), Stop> {
+async fn read_key(api: &Api<Secret>, reference: &SecretKeyRef, field: &str) -> Result<(String, String), Unresolved> {
     Ok(secret::read_key(api, reference, field).await??)
 }
