@@ -4,6 +4,7 @@ mod docker_host;
 mod docker_policy;
 mod docker_service;
 mod docks;
+mod events;
 mod finalizer;
 mod fleet;
 mod hold;

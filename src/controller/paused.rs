@@ -9,6 +9,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 
+use super::events;
 use crate::api::{
     self,
     conditions::{self, Conditioned, READY, RECONCILING, STALLED},
@@ -101,7 +102,7 @@ pub fn event<K: Resource + Conditioned>(after: &K) -> Event {
     let condition = after.conditions().iter().find(|condition| condition.type_ == READY);
     let (reason, note) = condition.map_or_else(Default::default, |it| (it.reason.clone(), it.message.clone()));
     let action = if reason == WORD { "Pause" } else { "Resume" };
-    Event { type_: EventType::Normal, reason, note: Some(note), action: action.to_owned(), secondary: None }
+    events::event(EventType::Normal, &reason, action, note)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
         engine::{Credentials, Reference},
         plan::Action,
     },
-    proxmox::plan::Reason,
+    reason::Reason,
 };
 
 const KEY: &str = ".dockerconfigjson";

@@ -32,7 +32,7 @@ use tokio::{
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{describe, pace::Pace, paused, status};
+use super::{describe, events, pace::Pace, paused, status};
 use crate::{
     api::conditions::Conditioned,
     kubernetes,
@@ -140,6 +140,11 @@ impl<K: Resource<DynamicType = ()> + 'static> Waker<K> {
     /// Notes the version that our own write left, so that its echo wakes nobody.
     pub fn wrote(&self, object: &ObjectRef<K>, version: &str) {
         self.pace.wrote(&key(object), version);
+    }
+
+    /// Has objects reconciled soon.
+    pub fn wake_all(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
+        objects.into_iter().for_each(|object| self.wake(object));
     }
 
     /// Has the object reconciled soon.
@@ -404,10 +409,8 @@ async fn pause_or_resume<R: Reconciler>(
         Err(error) if is_outdated(&error) => return Ok(Turn::Over(Action::requeue(DEBOUNCE))),
         Err(error) => return Err(error),
     };
-    if let Some(written) = &written
-        && let Err(error) = context.recorder.publish(&paused::event(written), &written.object_ref(&())).await
-    {
-        tracing::debug!(error = describe(&error), "an event was not recorded");
+    if let Some(written) = &written {
+        events::publish(&context.recorder, written, &paused::event(written)).await;
     }
     // What failed before the pause is tried at once after it.
     context.pace.forget(name);

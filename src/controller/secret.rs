@@ -3,7 +3,10 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
-use crate::{api::common::SecretKeyRef, proxmox::plan::Reason};
+use crate::{
+    api::{common::SecretKeyRef, conditions::Verdict},
+    reason::Reason,
+};
 
 /// Why something cannot go on.
 #[derive(Clone, Debug)]
@@ -15,6 +18,14 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// How an object stands for it.
+    pub fn judged(&self) -> (Verdict, Reason) {
+        match self {
+            Self::Wait(reason) => (Verdict::Reconciling, reason.clone()),
+            Self::Stall(reason) => (Verdict::Stalled, reason.clone()),
+        }
+    }
+
     /// What it is.
     pub fn reason(&self) -> Reason {
         match self {

@@ -1,8 +1,12 @@
 //! Writing status: only when it changed, and only over the version that it was computed from.
 
-use kube::{Api, Resource, api::PostParams};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, Resource, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+use super::run::{Kind, Waker};
 
 /// Replaces the status of an object, unless it says the same already, times aside.
 ///
@@ -22,6 +26,17 @@ where
     if same { Ok(None) } else { write(api, after).await.map(Some) }
 }
 
+/// Replaces the status of an object as [`replace`] does, and lets the echo of that wake nobody.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn report<K: Kind>(api: &Api<K>, waker: &Waker<K>, before: &K, after: &K) -> Result<Option<K>, kube::Error> {
+    let written = replace(api, before, after).await?;
+    let version = written.as_ref().unwrap_or(before).resource_version().unwrap_or_default();
+    waker.wrote(&ObjectRef::from_obj(before), &version);
+    Ok(written)
+}
+
 /// Replaces the status of an object, whatever it said. What says the same changes nothing in Kubernetes, and is a conflict
 /// all the same for whoever computed it from an old version.
 ///
@@ -33,6 +48,11 @@ where
 {
     let name = after.meta().name.as_deref().unwrap_or_default();
     api.replace_status(name, &PostParams::default(), after).await
+}
+
+/// Kubernetes' times have whole seconds.
+pub fn to_second(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 /// Without the times that say when something was noticed.

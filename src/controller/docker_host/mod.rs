@@ -30,7 +30,7 @@ use crate::{
         Capacity, Engine,
         inventory::{self, Changes, Event},
     },
-    proxmox::plan::Reason,
+    reason::Reason,
 };
 
 /// How soon a host is asked again that did not answer, or whose Secret is missing or wrong: Secrets are not watched.
@@ -229,9 +229,7 @@ impl HostReconciler {
 
     async fn write(&self, host: &DockerHost, status: DockerHostStatus) -> Result<(), Error> {
         let after = DockerHost { status: Some(status), ..host.clone() };
-        let written = status::replace(&self.hosts(), host, &after).await?;
-        let version = written.as_ref().unwrap_or(host).resource_version().unwrap_or_default();
-        self.shared.hosts.wrote(&ObjectRef::from_obj(host), &version);
+        status::report(&self.hosts(), &self.shared.hosts, host, &after).await?;
         Ok(())
     }
 }
@@ -246,9 +244,7 @@ enum Silence {
 
 /// Wakes every service of a host.
 fn wake_all(shared: &Shared, host: &str) {
-    for object in shared.berths.of_host(host) {
-        shared.services.wake(object);
-    }
+    shared.services.wake_all(shared.berths.of_host(host));
 }
 
 /// Wakes what is concerned by each change that the inventory sees, until it ends.
@@ -273,9 +269,8 @@ async fn follow(shared: Arc<Shared>, dock: Arc<Dock>) {
                     continue;
                 }
                 // The labels of a stranger's container may name anybody: it costs a look, no more.
-                for object in owners.iter().filter_map(|owner| shared.berths.of_uid(&owner.uid)) {
-                    shared.services.wake(object);
-                }
+                let concerned = owners.iter().filter_map(|owner| shared.berths.of_uid(&owner.uid));
+                shared.services.wake_all(concerned);
             }
         }
     }

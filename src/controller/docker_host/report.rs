@@ -13,7 +13,7 @@ use crate::{
         Capacity, Error,
         outcome::{self, Class},
     },
-    proxmox::plan::Reason,
+    reason::Reason,
 };
 
 /// False when anybody could stand between the operator and the engine.
@@ -34,12 +34,8 @@ pub fn unobserved() -> DockerHostStatus {
 
 /// The status of a host that cannot be connected to.
 pub fn refused(host: &DockerHost, problem: &Problem, seen: &Seen<'_>, now: Timestamp) -> DockerHostStatus {
-    let (verdict, reason) = match problem {
-        Problem::Wait(reason) => (Verdict::Reconciling, reason.clone()),
-        Problem::Stall(reason) => (Verdict::Stalled, reason.clone()),
-    };
     let mut status = host.status.clone().unwrap_or_default();
-    finish(host, &mut status, (verdict, reason), seen, now);
+    finish(host, &mut status, problem.judged(), seen, now);
     status
 }
 

@@ -9,7 +9,7 @@ use crate::{
     api::docker_host::DockerHostSpec,
     controller::secret::{Problem, text},
     docker::engine::{Access, Address, Identity, Limits, Settings, Ssh, Tls},
-    proxmox::plan::Reason,
+    reason::Reason,
 };
 
 /// Tells whether the settings are those that a host is talked to with. No secret can be read from it.

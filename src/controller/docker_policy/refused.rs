@@ -1,6 +1,6 @@
 //! What is refused, collected.
 
-use crate::{docker::compose::model::At, proxmox::plan::Reason};
+use crate::{docker::compose::model::At, reason::Reason};
 
 /// So many refusals are told; the others come when these are mended.
 const TOLD: usize = 12;

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::docker_service as api,
-    controller::proxmox_vm::to_second,
+    controller::status::to_second,
     docker::{
         desired::{Removal, Slot, State},
         recorded::{Failed, Fetched, Made, Recorded, Restarting},

@@ -97,9 +97,7 @@ impl Reconciler for ServiceReconciler {
             // It may be about to go, and waits for its last service.
             self.shared.hosts.wake(ObjectRef::new(&host));
             // Others of its namespace may have been refused for its sake.
-            for other in self.shared.berths.of_host(&host) {
-                self.shared.services.wake(other);
-            }
+            self.shared.services.wake_all(self.shared.berths.of_host(&host));
         }
     }
 

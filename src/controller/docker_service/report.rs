@@ -10,7 +10,7 @@ use crate::{
         conditions::{self, Verdict},
         docker_service::{ContainerStatus, DockerService, DockerServiceStatus, ServicePhase},
     },
-    controller::proxmox_vm::to_second,
+    controller::status::to_second,
     docker::{
         compose::model::{Port, Project, Protocol},
         desired::{Deployment, Slot, State},

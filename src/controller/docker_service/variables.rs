@@ -8,7 +8,7 @@ use kube::Api;
 use crate::{
     api::{common::NameRef, docker_service::Variable},
     controller::secret::{self, Problem},
-    proxmox::plan::Reason,
+    reason::Reason,
 };
 
 /// A shorter value is a word that stands everywhere.

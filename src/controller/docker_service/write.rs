@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{
-        events::{Event, EventType},
-        reflector::ObjectRef,
-    },
+    Api,
+    runtime::events::{Event, EventType},
 };
 
 use super::{
@@ -24,12 +21,12 @@ use crate::{
         docker_service::{DockerServiceStatus, ServicePhase},
     },
     controller::{
+        events::{self, event},
         finalizer,
         run::{Error, Kind, Next},
         status,
     },
     docker::{desired::Desired, observed::Observed, plan::Step},
-    kubernetes::describe,
 };
 
 impl ServiceReconciler {
@@ -88,12 +85,10 @@ impl ServiceReconciler {
     ) -> Result<Option<DockerService>, Error> {
         let api = self.api(service);
         let after = DockerService { status: Some(status), ..service.clone() };
-        let written = status::replace(&api, service, &after).await?;
+        let written = status::report(&api, &self.shared.services, service, &after).await?;
         if let Some(written) = &written {
             self.tell(service, written).await;
         }
-        let version = written.as_ref().unwrap_or(service).resource_version().unwrap_or_default();
-        self.shared.services.wrote(&ObjectRef::from_obj(service), &version);
         Ok(written)
     }
 
@@ -105,20 +100,14 @@ impl ServiceReconciler {
         let ready = new.conditions.iter().find(|condition| condition.type_ == READY);
         // What stands still because it is to, or because we asked it to, is no trouble.
         let meant = old == Some(ServicePhase::Stopping) || ready.is_some_and(|ready| ready.status == "True");
-        let event = Event {
-            type_: if phase.is_trouble() && !meant { EventType::Warning } else { EventType::Normal },
-            reason: ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone()),
-            note: new.message.clone(),
-            action: format!("{phase:?}"),
-            secondary: None,
-        };
-        self.publish(after, &event).await;
+        let type_ = if phase.is_trouble() && !meant { EventType::Warning } else { EventType::Normal };
+        let reason = ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone());
+        let note = new.message.clone().unwrap_or_default();
+        self.publish(after, &event(type_, &reason, format!("{phase:?}"), note)).await;
     }
 
     async fn publish(&self, service: &DockerService, event: &Event) {
-        if let Err(error) = self.shared.recorder.publish(event, &service.object_ref(&())).await {
-            tracing::debug!(error = describe(&error), "an event was not recorded");
-        }
+        events::publish(&self.shared.recorder, service, event).await;
     }
 
     /// From here on there may be something outside: the object is held until nothing of it is left.
@@ -140,16 +129,9 @@ impl ServiceReconciler {
         let status = service.status.clone().unwrap_or_default();
         let project = status.project.unwrap_or_default();
         let host = &service.spec.host_ref.name;
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "Orphaned".to_owned(),
-            note: Some(format!(
-                "the compose project {project} stays on DockerHost {host} as it is, and nobody keeps it any more"
-            )),
-            action: "Orphan".to_owned(),
-            secondary: None,
-        };
-        self.publish(service, &event).await;
+        let note =
+            format!("the compose project {project} stays on DockerHost {host} as it is, and nobody keeps it any more");
+        self.publish(service, &event(EventType::Warning, "Orphaned", "Orphan", note)).await;
         self.release(service).await?;
         Ok(Next::Event)
     }

@@ -19,7 +19,7 @@ use super::{
     Shared, finalizer,
     fleet::Fleet,
     hold::{self, Holder},
-    run::{Error, Kind, Next, Reconciler, Waker},
+    run::{Error, Kind, Next, Reconciler},
     secret::Problem,
     status,
 };
@@ -216,9 +216,7 @@ impl ClusterReconciler {
 
     async fn write(&self, cluster: &ProxmoxCluster, status: ProxmoxClusterStatus) -> Result<(), Error> {
         let after = ProxmoxCluster { status: Some(status), ..cluster.clone() };
-        let written = status::replace(&self.clusters(), cluster, &after).await?;
-        let version = written.as_ref().unwrap_or(cluster).resource_version().unwrap_or_default();
-        self.shared.clusters.wrote(&ObjectRef::from_obj(cluster), &version);
+        status::report(&self.clusters(), &self.shared.clusters, cluster, &after).await?;
         Ok(())
     }
 }
@@ -252,24 +250,14 @@ fn wake_concerned(shared: &Shared, cluster: &str, snapshot: &crate::proxmox::inv
         None => true,
         Some(place) => of_site(&place.node) && (node_changed || vms.contains(&place.vmid)),
     });
-    for object in concerned {
-        shared.machines.wake(object);
-    }
+    shared.machines.wake_all(concerned);
     if tasks.iter().any(|task| task.kind() == "qmclone") {
-        wake(&shared.machines, shared.ledger.next_turns(cluster));
+        shared.machines.wake_all(shared.ledger.next_turns(cluster));
     }
-    for object in shared.ledger.awaiting(cluster, |upid| tasks.iter().any(|task| task.as_str() == upid)) {
-        shared.machines.wake(object);
-    }
+    shared.machines.wake_all(shared.ledger.awaiting(cluster, |upid| tasks.iter().any(|task| task.as_str() == upid)));
 }
 
 /// Wakes every machine of a cluster.
 fn wake_all(shared: &Shared, cluster: &str) {
-    wake(&shared.machines, shared.ledger.objects(cluster, |_| true));
-}
-
-fn wake(machines: &Waker<ProxmoxVM>, objects: Vec<ObjectRef<ProxmoxVM>>) {
-    for object in objects {
-        machines.wake(object);
-    }
+    shared.machines.wake_all(shared.ledger.objects(cluster, |_| true));
 }

@@ -12,7 +12,7 @@ use crate::{
         ProxmoxCluster,
         proxmox_cluster::{FoundTemplate, Node, NodeStatus, OsStatus, ProxmoxClusterSpec, StorageStatus},
     },
-    controller::proxmox_vm::to_second,
+    controller::status::to_second,
     proxmox::{
         inventory::{NodeState, Reach, Snapshot, StorageState},
         plan::{Fleet, TemplateRef},

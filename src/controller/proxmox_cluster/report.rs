@@ -44,11 +44,7 @@ pub fn unobserved() -> ProxmoxClusterStatus {
 
 /// The status of a cluster that cannot be connected to.
 pub fn refused(cluster: &ProxmoxCluster, problem: &Problem, users: &[String], now: Timestamp) -> ProxmoxClusterStatus {
-    let (verdict, reason) = match problem {
-        Problem::Wait(reason) => (Verdict::Reconciling, reason.clone()),
-        Problem::Stall(reason) => (Verdict::Stalled, reason.clone()),
-    };
-    let (verdict, reason) = in_use(users).unwrap_or((verdict, reason));
+    let (verdict, reason) = in_use(users).unwrap_or_else(|| problem.judged());
     let mut status = cluster.status.clone().unwrap_or_default();
     finish(cluster, &mut status, &verdict, &reason, now);
     status

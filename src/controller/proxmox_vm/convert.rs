@@ -1,14 +1,12 @@
 //! Between the words of the resource and the words of the plan.
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use crate::{
     api::{
         disks::{DiskStatus, RemovalPolicy},
         power::{PowerState, Started},
         proxmox_vm as api,
     },
+    controller::status::to_second,
     proxmox::{
         plan::{self, Place, Reason},
         wire::{InvalidUpid, Vmid},
@@ -303,9 +301,4 @@ pub fn write_power(power: plan::Power) -> PowerState {
         plan::Power::Stopped => PowerState::Stopped,
         plan::Power::Paused => PowerState::Paused,
     }
-}
-
-/// Kubernetes' times have whole seconds.
-pub fn to_second(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }

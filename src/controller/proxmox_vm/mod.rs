@@ -10,8 +10,6 @@ mod spec;
 mod tell;
 mod write;
 
-pub use convert::to_second;
-
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
@@ -193,9 +191,7 @@ impl MachineReconciler {
 
     /// Others may have been refused a place for what an object held that is gone: a number, an address, memory, a machine.
     fn wake_homeless(&self, cluster: &str) {
-        for homeless in self.shared.ledger.objects(cluster, |place| place.is_none()) {
-            self.shared.machines.wake(homeless);
-        }
+        self.shared.machines.wake_all(self.shared.ledger.objects(cluster, |place| place.is_none()));
     }
 
     /// Takes steps until something must be awaited.
@@ -317,9 +313,7 @@ impl MachineReconciler {
     fn note(&self, walk: &Walk) {
         let World { owner, recorded, fleet, .. } = &walk.world;
         if self.shared.ledger.note(&owner.uid, entry(&walk.vm, recorded)) {
-            for object in self.shared.ledger.next_turns(&fleet.name) {
-                self.shared.machines.wake(object);
-            }
+            self.shared.machines.wake_all(self.shared.ledger.next_turns(&fleet.name));
         }
     }
 

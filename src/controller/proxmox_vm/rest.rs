@@ -3,13 +3,18 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
-use super::{MachineReconciler, convert::to_second, known_by, recorded};
+use super::{MachineReconciler, known_by, recorded};
 use crate::{
     api::{
         ProxmoxCluster, ProxmoxVM, USER,
         proxmox_cluster::{ProxmoxClusterStatus, RestingVmid},
     },
-    controller::{Shared, resting::Rest, run::Error, status},
+    controller::{
+        Shared,
+        resting::Rest,
+        run::Error,
+        status::{self, to_second},
+    },
     proxmox::wire::Vmid,
 };
 

@@ -4,9 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
 use super::report::REBOOT_REQUIRED;
-use crate::api::{
-    conditions::{READY, STALLED},
-    proxmox_vm::{Leftover, Phase, ProxmoxVMStatus, Stage},
+use crate::{
+    api::{
+        conditions::{READY, STALLED},
+        proxmox_vm::{Leftover, Phase, ProxmoxVMStatus, Stage},
+    },
+    controller::events::event,
 };
 
 /// Reasons that a machine that was Ready is not any more by nobody's wish, while it goes on as far as is known.
@@ -20,10 +23,6 @@ const OUT_OF_SIGHT: [&str; 8] = [
     "NamespaceNotAdmitted",
     "SearchIncomplete",
 ];
-
-fn event(type_: EventType, reason: &str, action: impl Into<String>, note: impl Into<String>) -> Event {
-    Event { type_, reason: reason.to_owned(), action: action.into(), note: Some(note.into()), secondary: None }
-}
 
 /// What the change from one status to the next tells.
 pub fn events(old: &ProxmoxVMStatus, new: &ProxmoxVMStatus) -> Vec<Event> {

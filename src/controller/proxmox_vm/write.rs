@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{events::Event, reflector::ObjectRef},
-};
+use kube::{Api, ResourceExt, runtime::events::Event};
 
 use super::{
     MachineReconciler, Walk, convert,
@@ -17,7 +14,7 @@ use super::{
 use crate::{
     api::{ProxmoxVM, proxmox_vm::ProxmoxVMStatus},
     controller::{
-        describe, finalizer,
+        events, finalizer,
         run::{Error, Kind, Next},
         status,
     },
@@ -69,12 +66,10 @@ impl MachineReconciler {
     async fn write(&self, vm: &ProxmoxVM, status: ProxmoxVMStatus) -> Result<Option<ProxmoxVM>, Error> {
         let api = self.api(vm);
         let after = ProxmoxVM { status: Some(status), ..vm.clone() };
-        let written = status::replace(&api, vm, &after).await?;
+        let written = status::report(&api, &self.shared.machines, vm, &after).await?;
         if let Some(written) = &written {
             self.tell(vm, written).await;
         }
-        let version = written.as_ref().unwrap_or(vm).resource_version().unwrap_or_default();
-        self.shared.machines.wrote(&ObjectRef::from_obj(vm), &version);
         Ok(written)
     }
 
@@ -87,9 +82,7 @@ impl MachineReconciler {
     }
 
     async fn publish(&self, vm: &ProxmoxVM, event: &Event) {
-        if let Err(error) = self.shared.recorder.publish(event, &vm.object_ref(&())).await {
-            tracing::debug!(error = describe(&error), "an event was not recorded");
-        }
+        events::publish(&self.shared.recorder, vm, event).await;
     }
 
     /// From here on there may be something outside: the object is held until nothing of it is left.
