@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     compose::model::{
-        Build, Deploy, FileGrant, FileObject, Mount, MountKind, Namespace, Project, PullPolicy, Restart,
-        RestartCondition, RestartPolicy, Service, VolumesFrom, VolumesFromSource,
+        Build, Deploy, FileGrant, FileObject, Mount, MountKind, Namespace, Project, PullPolicy, Restart, Service,
+        VolumesFrom, VolumesFromSource,
     },
     desired::{self, Deployment, Fetch, State},
     engine::{InvalidReference, Reference},
@@ -128,23 +128,9 @@ fn of_service(
             .collect(),
         mounts_of: mounts_of.collect(),
         depends_on: service.depends_on.clone(),
-        restart: restart(service),
+        restart: service.restarts().unwrap_or(Restart::No),
         post_start: !service.post_start.is_empty(),
     })
-}
-
-/// When the engine starts the containers of a service again.
-pub fn restart(service: &Service) -> Restart {
-    let policy = service.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref());
-    match policy {
-        Some(RestartPolicy { condition, max_attempts, .. }) => match condition {
-            Some(RestartCondition::None) => Restart::No,
-            Some(RestartCondition::OnFailure) => Restart::OnFailure(*max_attempts),
-            Some(RestartCondition::UnlessStopped) => Restart::UnlessStopped,
-            Some(RestartCondition::Any) | None => Restart::Always,
-        },
-        None => service.restart.unwrap_or(Restart::No),
-    }
 }
 
 fn fetch(hasher: &Hasher<'_>, project: &Project, service: &Service) -> Fetch {

@@ -6,16 +6,12 @@ use bollard::models::{
     HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, RestartPolicy as EnginePolicy, RestartPolicyNameEnum,
 };
 
-use crate::docker::compose::model::{
-    Deploy, Logging, Namespace, Port, Restart, RestartCondition, RestartPolicy, TmpfsMount, VolumesFrom,
-    VolumesFromSource,
-};
+use crate::docker::compose::model::{Logging, Namespace, Port, Restart, TmpfsMount, VolumesFrom, VolumesFromSource};
 
 use super::{Context, Error, list, map, mounts, ports, resources};
 
 /// The attributes of a service that this is about.
 pub(super) struct Host<'a> {
-    pub deploy: Option<&'a Deploy>,
     pub restart: Option<Restart>,
     pub init: Option<bool>,
     pub group_add: &'a [String],
@@ -53,7 +49,6 @@ pub(super) fn config(
     links: Vec<String>,
 ) -> Result<HostConfig, Error> {
     let Host {
-        deploy,
         restart,
         init,
         group_add,
@@ -106,7 +101,7 @@ pub(super) fn config(
         ipc_mode: mode("ipc", ipc)?,
         cgroupns_mode: cgroup.map(|namespace| cgroup_mode(context, namespace)).transpose()?,
         readonly_rootfs: Some(read_only),
-        restart_policy: policy(restart, deploy),
+        restart_policy: restart.map(policy),
         shm_size,
         sysctls: map(sysctls),
         port_bindings: Some(ports::bindings(ports)),
@@ -161,28 +156,14 @@ fn cgroup_mode(context: &Context<'_>, namespace: &Namespace) -> Result<HostConfi
     }
 }
 
-fn policy(restart: Option<Restart>, deploy: Option<&Deploy>) -> Option<EnginePolicy> {
-    let policy = |name, attempts: Option<u32>| {
-        Some(EnginePolicy { name: Some(name), maximum_retry_count: Some(attempts.map_or(0, i64::from)) })
+fn policy(restart: Restart) -> EnginePolicy {
+    let (name, attempts) = match restart {
+        Restart::No => (RestartPolicyNameEnum::NO, None),
+        Restart::Always => (RestartPolicyNameEnum::ALWAYS, None),
+        Restart::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
+        Restart::OnFailure(attempts) => (RestartPolicyNameEnum::ON_FAILURE, attempts),
     };
-    if let Some(RestartPolicy { condition, delay: _, max_attempts, window: _ }) =
-        deploy.and_then(|deploy| deploy.restart_policy.as_ref())
-    {
-        let name = match condition {
-            None | Some(RestartCondition::Any) => RestartPolicyNameEnum::ALWAYS,
-            Some(RestartCondition::None) => RestartPolicyNameEnum::NO,
-            Some(RestartCondition::OnFailure) => RestartPolicyNameEnum::ON_FAILURE,
-            Some(RestartCondition::UnlessStopped) => RestartPolicyNameEnum::UNLESS_STOPPED,
-        };
-        // The engine takes a number of attempts for failures only.
-        return policy(name, max_attempts.filter(|_| name == RestartPolicyNameEnum::ON_FAILURE));
-    }
-    match restart? {
-        Restart::No => policy(RestartPolicyNameEnum::NO, None),
-        Restart::Always => policy(RestartPolicyNameEnum::ALWAYS, None),
-        Restart::UnlessStopped => policy(RestartPolicyNameEnum::UNLESS_STOPPED, None),
-        Restart::OnFailure(attempts) => policy(RestartPolicyNameEnum::ON_FAILURE, attempts),
-    }
+    EnginePolicy { name: Some(name), maximum_retry_count: Some(attempts.map_or(0, i64::from)) }
 }
 
 fn log(logging: &Logging) -> HostConfigLogConfig {

@@ -139,7 +139,8 @@ pub fn container(
         pre_stop: _,
         scale: _,
         deploy,
-        restart,
+        // It is what `deploy` says, if that says anything.
+        restart: _,
         depends_on,
         healthcheck,
         profiles: _,
@@ -204,8 +205,7 @@ pub fn container(
     } = service;
 
     let host = host::Host {
-        deploy: deploy.as_ref(),
-        restart: *restart,
+        restart: service.restarts(),
         init: *init,
         group_add,
         annotations,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::at::{At, Positions};
 use super::build::Build;
-use super::deploy::{Deploy, DeviceReservation};
+use super::deploy::{Deploy, DeviceReservation, RestartCondition, RestartPolicy};
 use super::mounts::{FileGrant, Mount, TmpfsMount, VolumesFrom};
 use super::namespace::Namespace;
 use super::network::NetworkAttachment;
@@ -195,6 +195,22 @@ impl Service {
     /// How many containers: `scale` or `deploy.replicas`, which may not contradict one another; 1 without.
     pub fn replicas(&self) -> u32 {
         self.scale.or_else(|| self.deploy.as_ref().and_then(|deploy| deploy.replicas)).unwrap_or(1)
+    }
+
+    /// When its containers are started again: `deploy.restart_policy`, else `restart`. Delays and windows are Swarm's, and an
+    /// engine takes a number of attempts for failures only.
+    pub fn restarts(&self) -> Option<Restart> {
+        let Some(RestartPolicy { condition, delay: _, max_attempts, window: _ }) =
+            self.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref())
+        else {
+            return self.restart;
+        };
+        Some(match condition {
+            None | Some(RestartCondition::Any) => Restart::Always,
+            Some(RestartCondition::None) => Restart::No,
+            Some(RestartCondition::OnFailure) => Restart::OnFailure(*max_attempts),
+            Some(RestartCondition::UnlessStopped) => Restart::UnlessStopped,
+        })
     }
 
     /// Its networks, the primary one first: by priority, then by name.
