@@ -145,11 +145,12 @@ struct Starts {
 
 impl Starts {
     fn listen() -> Self {
+        let now = jiff::Timestamp::now();
         let program = std::env::var_os("DOCKER").unwrap_or_else(|| "docker".into());
         let mut events = Command::new(program)
             .args(["events", "--filter", "type=container", "--filter", "event=start"])
-            // What happened while it was connecting is told too.
-            .args(["--since", &jiff::Timestamp::now().as_second().to_string()])
+            // What happened while it was connecting is told too, and nothing of what went before.
+            .args(["--since", &format!("{}.{:09}", now.as_second(), now.subsec_nanosecond())])
             .args(["--format", "{{.Actor.Attributes.name}}"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
