@@ -5,6 +5,8 @@
 
 mod merge;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

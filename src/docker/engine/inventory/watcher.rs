@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::docker::{
-    engine::{Error, Result, events::Events, outcome},
+    engine::{Call, Capacity, Error, Result, events::Events, outcome},
     labels,
 };
 
@@ -92,7 +92,7 @@ impl Watcher {
         let (sender, mut heard) = mpsc::channel(BUFFERED);
         let mut reader = JoinSet::new();
         reader.spawn(read(events, sender));
-        self.list(Everything::Inspected).await?;
+        self.list(Everything::Inspected, capacity).await?;
         *failures = 0;
         self.answer();
         let mut batch = Vec::new();
@@ -119,7 +119,8 @@ impl Watcher {
                     self.answer();
                 }
                 () = sleep_until(relist) => {
-                    self.list(Everything::Compared).await?;
+                    let capacity = self.counted(2, self.settings.engine.capacity()).await?;
+                    self.list(Everything::Compared, capacity).await?;
                     relist = Instant::now() + RELIST;
                 }
                 () = sleep_until(quiet.min(relist)) => {
@@ -130,9 +131,8 @@ impl Watcher {
     }
 
     /// Lists everything, and inspects all containers or those of which the list says something new.
-    async fn list(&self, everything: Everything) -> Result<()> {
+    async fn list(&self, everything: Everything, capacity: Capacity) -> Result<()> {
         let engine = &self.settings.engine;
-        let capacity = self.counted(2, engine.capacity()).await?;
         let label = format!("{}={}", labels::INSTALLATION, self.settings.installation);
         let listed = self.counted(1, engine.list_containers(&[&label])).await?;
         let before = self.publish.borrow().clone();
@@ -145,17 +145,8 @@ impl Watcher {
         };
         let seen = self.see(Look { containers, ..Look::lists() }).await?;
         let (next, mut changes) = before.after(&self.settings.installation, seen);
-        let same = |other: &super::super::Capacity| {
-            let lasting = |capacity: &super::super::Capacity| super::super::Capacity {
-                time: None,
-                containers: 0,
-                running: 0,
-                images: 0,
-                ..capacity.clone()
-            };
-            lasting(other) == lasting(&capacity)
-        };
-        changes.host = before.reach != Reach::Reached || !before.capacity.as_deref().is_some_and(same);
+        changes.host = before.reach != Reach::Reached
+            || !before.capacity.as_deref().is_some_and(|other| is_same(other, &capacity));
         let next = Snapshot {
             reach: Reach::Reached,
             capacity: Some(Arc::new(capacity)),
@@ -233,6 +224,13 @@ impl Watcher {
     }
 }
 
+/// Whether a host is as it was: what is on it, and its clock, aside.
+fn is_same(one: &Capacity, other: &Capacity) -> bool {
+    let lasting =
+        |capacity: &Capacity| Capacity { time: None, containers: 0, running: 0, images: 0, ..capacity.clone() };
+    lasting(one) == lasting(other)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Everything {
     /// After a new beginning: what happened in between is not known.
@@ -257,7 +255,7 @@ async fn read(mut events: Events, sender: mpsc::Sender<EventMessage>) -> Error {
 
 fn stopped() -> Error {
     Error::ReplyLost {
-        request: crate::docker::engine::Call::Events.of(""),
+        request: Call::Events.of(""),
         reason: "events came faster than they could be followed".to_owned(),
     }
 }
