@@ -7,6 +7,7 @@
 
 mod calls;
 mod converge;
+mod far;
 mod inventory;
 #[path = "../support/process.rs"]
 mod process;

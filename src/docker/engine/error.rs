@@ -139,7 +139,10 @@ impl Error {
                 }
                 None => lost(request, last_cause(&err)),
             },
-            Bollard::HyperResponseError { err } => lost(request, last_cause(&err)),
+            Bollard::HyperResponseError { err } => match connect_failure(&err) {
+                Some(failure) => failure.into_error(endpoint),
+                None => lost(request, last_cause(&err)),
+            },
             Bollard::StrFmtError { err } => cannot_be_sent(&request, &err),
             Bollard::HttpClientError { err } => cannot_be_sent(&request, &err),
             Bollard::URLEncodedError { err } => cannot_be_sent(&request, &err),
@@ -161,9 +164,13 @@ fn cannot_be_sent(request: &Request, reason: &dyn fmt::Display) -> Error {
     Error::Invalid(format!("\"{request}\" cannot be sent: {reason}"))
 }
 
-/// Why the connector failed, if it is behind this error.
+/// Why there is no connection, if that is behind this error: the connector failed, or the server did not let us in, which by
+/// TLS 1.3 it says only when we believe to be connected.
 fn connect_failure(error: &(dyn std::error::Error + 'static)) -> Option<ConnectFailure> {
-    causes(error).find_map(|cause| cause.downcast_ref::<ConnectFailure>()).cloned()
+    causes(error).find_map(|cause| {
+        let refused = || cause.downcast_ref::<rustls::Error>().and_then(ConnectFailure::of_alert);
+        cause.downcast_ref::<ConnectFailure>().cloned().or_else(refused)
+    })
 }
 
 fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {

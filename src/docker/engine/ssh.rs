@@ -3,7 +3,13 @@
 //! The server is asked to connect to the engine's socket. One that does not forward sockets is asked to run
 //! `docker system dial-stdio`, as Docker's own client does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use russh::{
     Channel, ChannelMsg, ChannelStream,
@@ -15,12 +21,16 @@ use tokio::sync::Mutex;
 
 use super::{
     Error, HostPort, Result, Ssh,
+    containers::Tail,
     known_hosts::{KnownHosts, Verdict},
     transport::{ConnectFailure, dial},
 };
 
 /// How long a session is quiet before the server is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How much of what a command complains of is told.
+const COMPLAINT: usize = 512;
 
 /// How the server is entered.
 pub(super) struct Entry {
@@ -68,7 +78,7 @@ impl Entry {
         let hash = handle.best_supported_rsa_hash().await.map_err(broken)?.flatten();
         let key = PrivateKeyWithHashAlg::new(self.key.clone(), hash);
         match handle.authenticate_publickey(self.user.clone(), key).await.map_err(broken)? {
-            AuthResult::Success => Ok(handle),
+            AuthResult::Success => Ok(Session { handle, has_docker: AtomicBool::new(false) }),
             AuthResult::Failure { partial_success: true, .. } => Err(ConnectFailure::NotAdmitted(format!(
                 "it wants more of {} than a key, which is not supported",
                 self.user
@@ -80,18 +90,23 @@ impl Entry {
     }
 
     /// A connection to the engine, as a channel of the session.
-    async fn channel(&self, session: &Session) -> std::result::Result<ChannelStream<Msg>, russh::Error> {
-        match session.channel_open_direct_streamlocal(self.socket.clone()).await {
-            Ok(channel) => Ok(channel.into_stream()),
-            Err(russh::Error::ChannelOpenFailure(_)) => {
-                let mut channel = session.channel_open_session().await?;
-                let command = format!("docker -H 'unix://{}' system dial-stdio", self.socket.replace('\'', r"'\''"));
-                channel.exec(true, command).await?;
-                started(&mut channel).await?;
-                Ok(channel.into_stream())
-            }
-            Err(error) => Err(error),
+    async fn channel(&self, session: &Session) -> std::result::Result<ChannelStream<Msg>, String> {
+        let said = |error: russh::Error| error.to_string();
+        match session.handle.channel_open_direct_streamlocal(self.socket.clone()).await {
+            Ok(channel) => return Ok(channel.into_stream()),
+            // Whether it forwards no sockets or has no such socket, a server does not tell.
+            Err(russh::Error::ChannelOpenFailure(_)) => {}
+            Err(error) => return Err(said(error)),
         }
+        let docker = format!("docker -H 'unix://{}'", self.socket.replace('\'', r"'\''"));
+        if !session.has_docker.load(Ordering::Relaxed) {
+            session.run(&format!("{docker} version")).await?;
+            session.has_docker.store(true, Ordering::Relaxed);
+        }
+        let mut channel = session.handle.channel_open_session().await.map_err(said)?;
+        channel.exec(true, format!("{docker} system dial-stdio")).await.map_err(said)?;
+        started(&mut channel).await.map_err(said)?;
+        Ok(channel.into_stream())
     }
 }
 
@@ -107,7 +122,36 @@ async fn started(channel: &mut Channel<Msg>) -> std::result::Result<(), russh::E
     }
 }
 
-type Session = Handle<Gate>;
+struct Session {
+    handle: Handle<Gate>,
+    /// Whether Docker's own command was seen to work over there.
+    has_docker: AtomicBool,
+}
+
+impl Session {
+    /// Runs a command that has to succeed.
+    ///
+    /// # Errors
+    /// What it says.
+    async fn run(&self, command: &str) -> std::result::Result<(), String> {
+        let said = |error: russh::Error| error.to_string();
+        let mut channel = self.handle.channel_open_session().await.map_err(said)?;
+        channel.exec(true, command).await.map_err(said)?;
+        let mut complaint = Tail::new(COMPLAINT);
+        let mut code = None;
+        while let Some(message) = channel.wait().await {
+            match message {
+                ChannelMsg::ExtendedData { data, .. } => complaint.push(&data),
+                ChannelMsg::ExitStatus { exit_status } => code = Some(exit_status),
+                _ => {}
+            }
+        }
+        match code {
+            Some(0) => Ok(()),
+            _ => Err(format!("{command:?} fails: {}", complaint.into_text().trim())),
+        }
+    }
+}
 
 /// The session with the server, made anew when it ends.
 pub(super) struct Tunnel {
@@ -139,7 +183,7 @@ impl Tunnel {
 
     async fn session(&self) -> std::result::Result<Arc<Session>, ConnectFailure> {
         let mut current = self.session.lock().await;
-        if let Some(session) = current.as_ref().filter(|session| !session.is_closed()) {
+        if let Some(session) = current.as_ref().filter(|session| !session.handle.is_closed()) {
             return Ok(session.clone());
         }
         let session = Arc::new(self.entry.enter().await?);

@@ -80,22 +80,29 @@ impl ConnectFailure {
         }
     }
 
-    /// What an error of TLS means: by TLS 1.3 a server refuses us only after we believe to be connected.
-    pub(super) fn of_tls(error: &rustls::Error) -> Self {
+    fn of_tls(error: &rustls::Error) -> Self {
         match error {
             rustls::Error::InvalidCertificate(problem) => Self::NotTrusted(problem.to_string()),
-            rustls::Error::AlertReceived(
-                AlertDescription::CertificateRequired
-                | AlertDescription::BadCertificate
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::UnsupportedCertificate
-                | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied,
-            ) => Self::NotAdmitted(format!("it does not accept our client certificate ({error})")),
-            other => Self::Unreachable(format!("TLS fails: {other}")),
+            other => Self::of_alert(other).unwrap_or_else(|| Self::Unreachable(format!("TLS fails: {other}"))),
         }
+    }
+
+    /// What the server says of our certificate.
+    pub(super) fn of_alert(error: &rustls::Error) -> Option<Self> {
+        let rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) = error
+        else {
+            return None;
+        };
+        Some(Self::NotAdmitted(format!("it does not accept our client certificate ({error})")))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts that the tests need: an engine, a namespace of their own on it, images, a registry.
 
 pub mod command;
+pub mod dockerd;
 pub mod engine;
 pub mod images;
 pub mod proxy;
