@@ -6,9 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod calls;
+#[allow(dead_code, reason = "the corpus of the compose files, of which a part is used here")]
+#[path = "../compose/case.rs"]
+mod case;
 mod converge;
 mod far;
 mod inventory;
+mod oracle;
 #[path = "../support/process.rs"]
 mod process;
 mod refusals;

@@ -1,6 +1,6 @@
 //! How a container stands to its host.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
     HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, RestartPolicy as EnginePolicy, RestartPolicyNameEnum,
@@ -94,8 +94,8 @@ pub(super) fn config(
         annotations: map(annotations),
         binds: list(&mounts.binds),
         mounts: list(&mounts.mounts),
-        cap_add: list(cap_add),
-        cap_drop: list(cap_drop),
+        cap_add: list(&capabilities(cap_add)),
+        cap_drop: list(&capabilities(cap_drop)),
         network_mode: Some(network_mode),
         init,
         ipc_mode: mode("ipc", ipc)?,
@@ -143,6 +143,18 @@ pub(super) fn namespace(
         | Namespace::Container(_)
         | Namespace::Other(_) => namespace.to_string(),
     })
+}
+
+/// As Docker's clients write them since version 29: `net_admin` is `CAP_NET_ADMIN`.
+fn capabilities(given: &[String]) -> Vec<String> {
+    let full: BTreeSet<_> = given
+        .iter()
+        .map(|capability| match capability.trim().to_uppercase() {
+            known if known == "ALL" || known.starts_with("CAP_") => known,
+            short => format!("CAP_{short}"),
+        })
+        .collect();
+    full.into_iter().collect()
 }
 
 fn cgroup_mode(context: &Context<'_>, namespace: &Namespace) -> Result<HostConfigCgroupnsModeEnum, Error> {
