@@ -38,7 +38,12 @@ fn program() -> PathBuf {
     path
 }
 
-/// A node `pve1` with a template.
+/// A machine that was there before.
+const OLD: u64 = 705;
+/// The notes of the machine that was there before.
+const NOTES: &str = "Ask Alice";
+
+/// A node `pve1` with a template and a machine of somebody's.
 fn guests() -> Value {
     json!({"guests": [{
         "vmid": 9000, "name": "debian12", "status": "stopped", "template": true,
@@ -46,6 +51,12 @@ fn guests() -> Value {
             "template": 1, "scsi0": "local-lvm:base-9000-disk-0,size=2G",
             "ide2": "local-lvm:vm-9000-cloudinit,media=cdrom", "boot": "order=scsi0", "memory": "512", "cores": 1,
             "net0": "virtio=BC:24:11:94:10:4A,bridge=vmbr0", "agent": "1",
+        },
+    }, {
+        "vmid": OLD, "name": "old-shop", "status": "stopped",
+        "config": {
+            "scsi0": "local-lvm:vm-705-disk-0,size=2G", "boot": "order=scsi0", "memory": "512", "cores": 2,
+            "net0": "virtio=BC:24:11:94:10:4B,bridge=vmbr0", "description": NOTES, "tags": "legacy",
         },
     }]})
 }
@@ -86,7 +97,7 @@ fn describe(lab: &Lab, recorder: &Recorder) -> String {
 }
 
 /// The last config of a VM that fakepve told.
-fn config(recorder: &Recorder, vmid: i64) -> Value {
+fn config(recorder: &Recorder, vmid: impl std::fmt::Display) -> Value {
     let path = format!("/nodes/pve1/qemu/{vmid}/config");
     let told =
         |exchange: &Exchange| exchange.method == "GET" && exchange.path.contains(&path) && exchange.status == 200;
@@ -98,26 +109,54 @@ fn text(config: &Value, key: &str) -> String {
     config[key].as_str().map_or_else(|| config[key].to_string(), str::to_owned)
 }
 
+/// A controller that speaks with fakepve, through what writes down all that is said.
+struct Stage {
+    lab: Lab,
+    recorder: Recorder,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lab = Lab::bare(small(1)).await;
+        let (child, url) = started(folder.path()).await;
+        let recorder = Recorder::start(&url).await;
+        let login =
+            json!({"metadata": {"name": "proxmox"}, "stringData": {"username": "root@pam", "password": "secret"}});
+        lab.create_in::<Secret>("cloudfaster-system", login).await;
+        let password = json!({"metadata": {"name": "login"}, "stringData": {"password": "a b&c=d+e%f"}});
+        lab.create_in::<Secret>("shop", password).await;
+        let mut main = cluster(&["pve1".to_owned()]);
+        main.spec.endpoints = vec![recorder.url.clone()];
+        main.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [recorder.fingerprint]})).unwrap());
+        main.spec.tenants = serde_json::from_value(open_tenants()).unwrap();
+        let allow = main.spec.tenants[0].allow.as_mut().unwrap();
+        allow.pools = vec!["*".to_owned()];
+        allow.adoption = serde_json::from_value(json!([{"from": OLD, "to": OLD}])).unwrap();
+        for pool in ["shop", "shop2"] {
+            recorder.add_pool(pool).await;
+        }
+        lab.clusters().create(&PostParams::default(), &main).await.unwrap();
+        lab.start();
+        Self { lab, recorder, child, _folder: folder }
+    }
+
+    /// Nothing was said that Proxmox's schema does not allow.
+    async fn end(mut self) {
+        let refused = |exchange: &Exchange| matches!(exchange.status, 400 | 401 | 403 | 501);
+        let refused: Vec<Exchange> = self.recorder.seen().into_iter().filter(refused).collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+        self.child.start_kill().unwrap();
+        self.child.wait().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut lab = Lab::bare(small(1)).await;
-    let (mut child, url) = started(folder.path()).await;
-    let recorder = Recorder::start(&url).await;
-    let login = json!({"metadata": {"name": "proxmox"}, "stringData": {"username": "root@pam", "password": "secret"}});
-    lab.create_in::<Secret>("cloudfaster-system", login).await;
-    let password = json!({"metadata": {"name": "login"}, "stringData": {"password": "a b&c=d+e%f"}});
-    lab.create_in::<Secret>("shop", password).await;
-    let mut main = cluster(&["pve1".to_owned()]);
-    main.spec.endpoints = vec![recorder.url.clone()];
-    main.spec.tls = Some(serde_json::from_value(json!({"fingerprints": [recorder.fingerprint]})).unwrap());
-    main.spec.tenants = serde_json::from_value(open_tenants()).unwrap();
-    main.spec.tenants[0].allow.as_mut().unwrap().pools = vec!["*".to_owned()];
-    for pool in ["shop", "shop2"] {
-        recorder.add_pool(pool).await;
-    }
-    lab.clusters().create(&PostParams::default(), &main).await.unwrap();
-    lab.start();
+    let stage = Stage::set().await;
+    let Stage { lab, recorder, .. } = &stage;
     let cloud_init = json!({
         "user": "deploy",
         "passwordSecretRef": {"name": "login", "key": "password"},
@@ -139,9 +178,9 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
 
     let vm = lab.get("one").unwrap();
     let vmid = vm.status.as_ref().unwrap().vmid.unwrap();
-    let told = config(&recorder, vmid);
+    let told = config(recorder, vmid);
     for (key, value) in [("name", "one"), ("cores", "3"), ("memory", "1536"), ("ciuser", "deploy")] {
-        assert_eq!(text(&told, key), value, "{key}\n{}", describe(&lab, &recorder));
+        assert_eq!(text(&told, key), value, "{key}\n{}", describe(lab, recorder));
     }
     assert_eq!(percent_decode_str(&text(&told, "sshkeys")).decode_utf8().unwrap().trim(), KEY);
     assert!(text(&told, "tags").split(';').any(|tag| tag == "cloudfaster"), "{told}");
@@ -154,10 +193,10 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
     }
     let uuid = identity::smbios_uuid(&installation, &uid, u32::try_from(vmid).unwrap()).to_string();
     assert!(text(&told, "smbios1").contains(&uuid), "{told}");
-    let set: Vec<(String, String)> = changes(&recorder).iter().flat_map(parameters).collect();
+    let set: Vec<(String, String)> = changes(recorder).iter().flat_map(parameters).collect();
     let password = set.iter().find(|(key, _)| key == "cipassword").map(|(_, value)| value.as_str());
     assert!(password.is_some_and(|hash| hash.starts_with("$6$")), "{set:?}");
-    let paths: Vec<String> = changes(&recorder).into_iter().map(|exchange| exchange.path).collect();
+    let paths: Vec<String> = changes(recorder).into_iter().map(|exchange| exchange.path).collect();
     assert!(
         paths.first().unwrap().ends_with("/clone") && paths.last().unwrap().ends_with("/status/start"),
         "{paths:?}"
@@ -176,38 +215,71 @@ async fn stock_fakepve_takes_every_request_and_has_the_machine_as_the_spec_says(
     // It shows no pending values as if they were in force, as the real one does: what changes is told of one that stands still.
     lab.change("one", json!({"powerState": "Stopped"})).await;
     lab.change("one", spec).await;
-    let disk = text(&config(&recorder, vmid), "scsi1");
+    let disk = text(&config(recorder, vmid), "scsi1");
     for option in ["local-lvm:", "serial=data", "discard=on", "ssd=1", "backup=0"] {
         assert!(disk.contains(option), "{option} is not in {disk}");
     }
     lab.change("one", json!({"nics": [{"name": "net0", "bridge": "vmbr0", "vlan": 0}]})).await;
     lab.change("one", json!({"protection": false, "disks": null})).await;
-    assert!(config(&recorder, vmid)["scsi1"].is_null(), "{}", describe(&lab, &recorder));
+    assert!(config(recorder, vmid)["scsi1"].is_null(), "{}", describe(lab, recorder));
     lab.change("one", json!({"protection": true})).await;
     for state in ["Paused", "Stopped", "Running"] {
         let shutdown = json!({"timeoutSeconds": 60, "forceAfterTimeout": true});
         lab.change("one", json!({"powerState": state, "shutdown": shutdown})).await;
     }
-    let told = config(&recorder, vmid);
+    let told = config(recorder, vmid);
     for (key, value) in
         [("cores", "4"), ("sockets", "2"), ("cpu", "x86-64-v2-AES"), ("onboot", "1"), ("protection", "1")]
     {
-        assert_eq!(text(&told, key), value, "{key}\n{}", describe(&lab, &recorder));
+        assert_eq!(text(&told, key), value, "{key}\n{}", describe(lab, recorder));
     }
     assert!(text(&told, "net0").starts_with("e1000=BC:24:11:"), "{told}");
     lab.change("one", json!({"protection": false})).await;
 
     lab.delete("one").await;
     lab.until_gone(&["one"]).await;
-    let destroyed = changes(&recorder).into_iter().any(|exchange| {
+    let destroyed = changes(recorder).into_iter().any(|exchange| {
         exchange.method == "DELETE" && exchange.path.contains(&format!("/qemu/{vmid}?")) && exchange.status == 200
     });
-    assert!(destroyed, "{}", describe(&lab, &recorder));
+    assert!(destroyed, "{}", describe(lab, recorder));
     let listed = recorder.vms().await;
-    assert_eq!(listed, [9000], "only the template is left\n{}", describe(&lab, &recorder));
-    let refused: Vec<Exchange> =
-        recorder.seen().into_iter().filter(|exchange| matches!(exchange.status, 400 | 401 | 403 | 501)).collect();
-    assert!(refused.is_empty(), "{refused:#?}");
-    child.start_kill().unwrap();
-    child.wait().await.unwrap();
+    assert_eq!(listed, [9000, OLD], "only what was there before is left\n{}", describe(lab, recorder));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_fakepve_has_an_adopted_machine_with_a_mark_more_and_gets_it_back_as_it_was() {
+    let stage = Stage::set().await;
+    let Stage { lab, recorder, .. } = &stage;
+    let object = json!({
+        "apiVersion": "cloudfaster.app/v1alpha1",
+        "kind": "ProxmoxVM",
+        "metadata": {"name": "old-shop", "namespace": "shop"},
+        "spec": {
+            "clusterRef": {"name": "main"}, "adopt": {"node": "pve1", "vmid": OLD, "dryRun": true}, "cores": 4, "pool": "shop",
+            "deletionPolicy": "Retain",
+        },
+    });
+    lab.machines().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    let adoption = |lab: &Lab| lab.get("old-shop").and_then(|vm| vm.status).and_then(|status| status.adoption);
+    lab.until("it shows what would be changed", |lab| adoption(lab).is_some()).await;
+    let fields: Vec<String> = adoption(lab).unwrap().differences.into_iter().map(|it| it.field).collect();
+    assert_eq!(fields, ["cores", "pool"], "{}", describe(lab, recorder));
+    assert!(changes(recorder).iter().all(|exchange| !exchange.path.contains(&format!("/qemu/{OLD}"))));
+
+    lab.change("old-shop", json!({"adopt": {"dryRun": false}})).await;
+    let told = config(recorder, OLD);
+    assert_eq!(text(&told, "cores"), "4", "{}", describe(lab, recorder));
+    assert!(text(&told, "description").starts_with(NOTES) && text(&told, "description") != NOTES, "{told}");
+    for (key, value) in [("memory", "512"), ("tags", "legacy"), ("net0", "virtio=BC:24:11:94:10:4B,bridge=vmbr0")] {
+        assert_eq!(text(&told, key), value, "{key}\n{}", describe(lab, recorder));
+    }
+
+    lab.delete("old-shop").await;
+    lab.until_gone(&["old-shop"]).await;
+    let given_back: Vec<_> =
+        changes(recorder).iter().flat_map(parameters).filter(|(key, _)| key == "description").collect();
+    assert_eq!(given_back.last().map(|(_, notes)| notes.trim()), Some(NOTES), "{}", describe(lab, recorder));
+    assert_eq!(recorder.vms().await, [9000, OLD], "it stays\n{}", describe(lab, recorder));
+    stage.end().await;
 }

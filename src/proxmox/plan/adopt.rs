@@ -24,7 +24,10 @@ impl<'a> Context<'a> {
         }
         let problem = problem(spec, &place, &machine.config);
         if dry_run {
-            return Ok(Step::Preview { place, differences: differences(spec, machine), problem });
+            let mut differences = differences(spec, machine);
+            differences.extend(self.other_pool(spec, &place));
+            differences.sort_by(|one, other| one.field.cmp(&other.field));
+            return Ok(Step::Preview { place, differences, problem });
         }
         if let Some(blocked) = problem.map(Step::Stall).or_else(|| self.blocked(&place, machine)) {
             return Ok(blocked);
@@ -83,6 +86,16 @@ impl<'a> Context<'a> {
             Seen::Unknown(why) => unreachable(place, why),
             Seen::Present(machine) if self.bears_our_mark(place, machine) => self.adoption_done(intent),
             Seen::Present(_) | Seen::Absent => self.record(|recorded| recorded.intent = None),
+        })
+    }
+
+    /// The pool that the machine would be moved to. Only the list tells pools.
+    fn other_pool(&self, spec: &MachineSpec, place: &Place) -> Option<Difference> {
+        let (wanted, listed) = (spec.pool.as_ref()?, self.snapshot().vm(&place.node, place.vmid)?);
+        (listed.pool.as_ref() != Some(wanted)).then(|| Difference {
+            field: "pool".to_owned(),
+            present: listed.pool.clone(),
+            desired: Some(wanted.clone()),
         })
     }
 
@@ -217,7 +230,6 @@ fn differences(spec: &MachineSpec, machine: &Machine) -> Vec<Difference> {
     if let Some(state) = spec.power.state.filter(|state| *state != machine.power) {
         found.push(difference("powerState", Some(power(machine.power)), Some(power(state))));
     }
-    found.sort_by(|one, other| one.field.cmp(&other.field));
     found
 }
 

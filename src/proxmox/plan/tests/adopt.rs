@@ -98,6 +98,7 @@ fn what_the_spec_names_is_shown_before_it_is_done() {
         let disk = |bytes| ExtraDisk { bytes, discard: Some(true), ..ExtraDisk::default() };
         spec.disks = [("data".to_owned(), disk(5 * GIB)), ("logs".to_owned(), disk(GIB))].into();
         spec.power.state = Some(Power::Stopped);
+        spec.pool = Some("shop".into());
     });
     let Step::Preview { place, differences, problem: None } = scene.settle() else { panic!("{:?}", scene.next()) };
     assert_eq!(place, here());
@@ -119,6 +120,7 @@ fn what_the_spec_names_is_shown_before_it_is_done() {
             "memory: 4Gi → 2Gi",
             "nics[net0]: virtio=BC:24:11:00:00:05,bridge=vmbr0 → virtio=BC:24:11:00:00:05,bridge=vmbr1",
             "onBoot: false → true",
+            "pool: - → shop",
             "powerState: Running → Stopped",
             "tags: legacy → legacy, web",
         ]
