@@ -11,6 +11,7 @@ mod conditions;
 mod crashes;
 mod deletion;
 mod disks;
+mod drift;
 mod examples;
 mod failover;
 mod fakepve;

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::support::{Lab, small};
 
-/// What a poll asks: a request of each kind.
-const POLL: [&str; 3] = ["GET /cluster/resources", "GET /cluster/status", "GET /cluster/tasks"];
+/// What a poll asks: a request of each kind, the last of them about one machine after the other.
+const POLL: [&str; 4] =
+    ["GET /cluster/resources", "GET /cluster/status", "GET /cluster/tasks", "GET /nodes/*/qemu/*/config"];
 
 /// Proxmox' list says ten seconds late that a machine runs, and then it is looked at once more: so many times three polls
 /// are given to come to rest.

@@ -119,15 +119,22 @@ impl SiteState {
 
     /// The VMs whose configuration has to be read, and Proxmox's names of their nodes.
     pub(super) fn due(&self) -> Vec<(Vmid, String)> {
-        let offline = |name: &str| {
-            let member = self.members.iter().find(|member| member.name == name);
-            member.is_some_and(|member| !member.online)
-        };
-        self.vms
-            .iter()
-            .filter(|(_, vm)| vm.details_due && !offline(&vm.proxmox_node))
-            .map(|(vmid, vm)| (*vmid, vm.proxmox_node.clone()))
-            .collect()
+        let due = self.vms.iter().filter(|(_, vm)| vm.details_due && !self.is_offline(&vm.proxmox_node));
+        due.map(|(vmid, vm)| (*vmid, vm.proxmox_node.clone())).collect()
+    }
+
+    /// The marked VM whose configuration is read next though nothing says that it changed: what somebody edits by hand shows
+    /// in no list and makes no task. One after the other, so that many cost no more than one.
+    pub(super) fn turn(&self, last: Option<Vmid>) -> Option<(Vmid, String)> {
+        let marked = |vm: &VmEntry| vm.details.as_ref().is_some_and(|details| !details.marks.all().is_empty());
+        let mut marked = self.vms.iter().filter(|(_, vm)| marked(vm) && !self.is_offline(&vm.proxmox_node));
+        let first = marked.clone().next();
+        let next = marked.find(|(vmid, _)| last.is_none_or(|last| **vmid > last));
+        next.or(first).map(|(vmid, vm)| (*vmid, vm.proxmox_node.clone()))
+    }
+
+    fn is_offline(&self, node: &str) -> bool {
+        self.members.iter().any(|member| member.name == node && !member.online)
     }
 
     /// The state after configurations were read; those that could not be stay due.

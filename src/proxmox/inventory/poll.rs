@@ -46,6 +46,8 @@ pub(super) struct Poller {
 struct Memory {
     failures: u32,
     compared: Option<Instant>,
+    /// The VM whose configuration was read last without a reason.
+    turn: Option<Vmid>,
 }
 
 impl Poller {
@@ -106,7 +108,12 @@ impl Poller {
             let mut waiting = control.reread.lock();
             waiting.retain(|vmid| !reread.contains(vmid));
         }
-        let due = next.due();
+        let mut due = next.due();
+        if due.is_empty() && !next.is_busy() {
+            let turn = next.turn(memory.turn);
+            memory.turn = turn.as_ref().map(|(vmid, _)| *vmid);
+            due.extend(turn);
+        }
         self.publish(state, next);
         if !state.stale && !due.is_empty() {
             let configs = self.read_configs(due).await;

@@ -204,6 +204,8 @@ impl VmEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmDetails {
     pub marks: Found,
+    /// Proxmox's digest of the whole configuration: another one if anything in it is different.
+    pub digest: Option<String>,
     /// The second mark, if it is ours.
     pub smbios_uuid: Option<Uuid>,
     /// The name, exact.
@@ -229,6 +231,7 @@ impl From<&VmConfig> for VmDetails {
     fn from(config: &VmConfig) -> Self {
         Self {
             marks: Mark::find(config.description()),
+            digest: config.digest().map(str::to_owned),
             smbios_uuid: config.smbios_uuid(),
             name: config.name().map(str::to_owned),
             temporary: config.is_temporary_clone(),

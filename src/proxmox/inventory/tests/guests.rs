@@ -40,6 +40,26 @@ fn a_configuration_that_we_changed_is_read_again() {
 }
 
 #[test]
+fn marked_vms_are_read_in_turn_though_nothing_happened_and_any_other_digest_is_a_change() {
+    let guests = json!([vm(600, "pve1"), vm(601, "pve1"), vm(602, "pve2"), vm(603, "pve1")]);
+    let notes = compose("", &mark(600));
+    let state = read(&first(guests, json!([])), 600, &notes);
+    let state = read(&read(&state, 601, "somebody's"), 602, &notes);
+    let turn = |last| state.turn(last).map(|(vmid, _)| vmid);
+    assert_eq!([turn(None), turn(Some(600)), turn(Some(602)), turn(Some(900))], [600, 602, 600, 600].map(Some));
+    let mut cut_off = state.clone();
+    cut_off.members[1].online = false;
+    assert_eq!(cut_off.turn(Some(600)), Some((600, "pve1".to_owned())));
+    let again = |digest: &str| {
+        let config = VmConfig::from_iter([("description", notes.as_str()), ("digest", digest)]);
+        state.with_configs(&[(600, config)])
+    };
+    let vms = |before: &SiteState, now: &SiteState| Changes::between(SiteId(0), before, now).vms;
+    assert!(vms(&again("a"), &again("a")).is_empty());
+    assert_eq!(vms(&again("a"), &again("b")), BTreeSet::from([600]));
+}
+
+#[test]
 fn an_offline_node_is_not_asked_and_leaves_the_marks_incomplete() {
     let nodes = nodes();
     let site = configured(&nodes);
