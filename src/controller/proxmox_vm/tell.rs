@@ -45,7 +45,12 @@ fn of_phase(old: &ProxmoxVMStatus, new: &ProxmoxVMStatus) -> Option<Event> {
     let reason = ready.map_or_else(|| format!("{phase:?}"), |ready| ready.reason.clone());
     let trouble = phase.is_trouble() && !meant || reason == "Missing";
     let type_ = if trouble { EventType::Warning } else { EventType::Normal };
-    Some(event(type_, &reason, format!("{phase:?}"), new.message.clone().unwrap_or_default()))
+    // The next node's turn is no repetition, and the recorder keeps the first note of one.
+    let action = match &new.intent {
+        Some(intent) => format!("{phase:?}VM{}", intent.vmid),
+        None => format!("{phase:?}"),
+    };
+    Some(event(type_, &reason, action, new.message.clone().unwrap_or_default()))
 }
 
 /// In the same phase it stands still for another reason, is lost from sight, or is back.
@@ -142,6 +147,16 @@ mod tests {
             condition(kind, holds, reason, "why", 1, Timestamp::UNIX_EPOCH)
         };
         ProxmoxVMStatus { conditions: conditions.iter().map(made).collect(), ..status }
+    }
+
+    #[test]
+    fn each_attempt_is_told_for_itself() {
+        let placed = |vmid: i64| {
+            let pending = status(json!({"phase": "Pending", "intent": null}));
+            let cloning = status(json!({"phase": "Cloning", "intent": {"vmid": vmid, "stage": "Creating"}}));
+            events(&pending, &cloning).into_iter().map(|event| event.action).collect::<Vec<_>>()
+        };
+        assert_eq!((placed(600), placed(601)), (vec!["CloningVM600".to_owned()], vec!["CloningVM601".to_owned()]));
     }
 
     fn told(old: &ProxmoxVMStatus, new: &ProxmoxVMStatus) -> Vec<String> {
