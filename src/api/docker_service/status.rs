@@ -208,9 +208,10 @@ pub struct Restarting {
 pub struct StartedContainer {
     /// Id of the container.
     pub id: String,
-    /// When it had been started.
+    /// When it had been started, to the nanosecond as the engine has it: whether it was started since is told by it, and a
+    /// time of Kubernetes ends at the second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
+    pub started_at: Option<String>,
 }
 
 /// What was observed of a container.

@@ -1,7 +1,6 @@
 //! Between the words of the resource and the words of the plan.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::docker_service as api,
@@ -69,12 +68,11 @@ fn slot(service: &str, number: i64) -> Slot {
 
 fn started(started: api::StartedContainer) -> (String, Option<Timestamp>) {
     let api::StartedContainer { id, started_at } = started;
-    (id, started_at.map(|at| at.0))
+    (id, started_at.and_then(|at| at.parse().ok()))
 }
 
-/// To the last digit: whether it was started since is told by it.
 fn write_started((id, at): (String, Option<Timestamp>)) -> api::StartedContainer {
-    api::StartedContainer { id, started_at: at.map(Time) }
+    api::StartedContainer { id, started_at: at.map(|at| at.to_string()) }
 }
 
 fn made(made: api::MadeContainer) -> (String, Made) {
@@ -133,13 +131,15 @@ mod tests {
     #[test]
     fn what_is_recorded_survives_being_written_and_read() {
         let at = Timestamp::from_second(1_000).unwrap();
+        // As an engine has them.
+        let started = Timestamp::from_nanosecond(1_000_123_456_789).unwrap();
         let slot = Slot::new("web", 2);
         let recorded = Recorded {
             lost: false,
             containers: BTreeMap::from([("1a".into(), Made { slot: slot.clone(), settings: "s".into() })]),
             fetched: BTreeMap::from([("nginx:1".into(), Fetched { image: "sha256:1".into(), at, cause: "r".into() })]),
             completed: BTreeMap::from([(slot.clone(), "r".into())]),
-            halted: BTreeMap::from([("1a".into(), Some(at))]),
+            halted: BTreeMap::from([("1a".into(), Some(started))]),
             hooks: BTreeSet::from(["1b".into()]),
             failed: BTreeMap::from([(
                 slot,
@@ -153,7 +153,7 @@ mod tests {
             restarted: Some("monday".into()),
             restarting: Some(Restarting {
                 value: "tuesday".into(),
-                before: BTreeMap::from([("1a".into(), Some(at)), ("1b".into(), None)]),
+                before: BTreeMap::from([("1a".into(), Some(started)), ("1b".into(), None)]),
             }),
         };
         let mut status = api::DockerServiceStatus::default();

@@ -1,0 +1,18 @@
+//! Docker services under the controllers, on a real engine: what goes wrong is told where its user looks, and what runs goes on.
+//!
+//! The engine is the one that DOCKER_HOST or the default socket names; where one has to be full, or to go away, a second one
+//! is started beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
+#[path = "../docker/support/mod.rs"]
+mod engine;
+mod hosts;
+mod lab;
+mod mistakes;
+#[allow(dead_code, reason = "what the tests share, of which these use a part")]
+#[path = "../support/process.rs"]
+mod process;
+mod registry;
+mod tools;
+mod troubles;
