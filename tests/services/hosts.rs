@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::{
+    docker::{
         command::docker,
         dockerd::Dockerd,
         images,

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::engine::{Run, command::docker, images};
+use crate::docker::{Run, command::docker, images};
 
 /// How long anything may take before a test gives up.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -6,11 +6,10 @@
 
 #[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
 #[path = "../docker/support/mod.rs"]
-mod engine;
+mod docker;
 mod hosts;
 mod lab;
 mod mistakes;
-#[allow(dead_code, reason = "what the tests share, of which these use a part")]
 #[path = "../support/process.rs"]
 mod process;
 mod registry;

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use crate::{
-    engine::registry::{PASSWORD, Registry, USER},
+    docker::registry::{PASSWORD, Registry, USER},
     lab::Lab,
 };
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use cloudfaster::api::docker_service::DockerServiceStatus;
 use serde_json::json;
 
-use crate::{engine::command::docker, lab::Lab};
+use crate::{docker::command::docker, lab::Lab};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_others_have_is_told_and_the_former_container_comes_back() {
