@@ -93,12 +93,43 @@ pub struct Berth {
     pub object: ObjectRef<DockerService>,
     /// Whether it has, or may have, something there.
     pub held: bool,
+    /// Whether it was let have something there.
+    pub admitted: bool,
 }
 
 impl Berths {
-    /// Notes where a service is.
+    /// Notes where a service is. That it was admitted there stays.
     pub fn note(&self, uid: &str, berth: Berth) {
-        self.entries.lock().insert(uid.to_owned(), berth);
+        let mut entries = self.entries.lock();
+        let before = entries.get(uid).is_some_and(|before| before.admitted && before.host == berth.host);
+        entries.insert(uid.to_owned(), Berth { admitted: berth.admitted || before, ..berth });
+    }
+
+    /// Lets a service have something on its host, if fewer than so many others of its namespace have, or were let.
+    ///
+    /// # Errors
+    /// How many others there are.
+    pub fn admit(&self, uid: &str, most: Option<usize>) -> Result<(), usize> {
+        let mut entries = self.entries.lock();
+        let Some(mine) = entries.get(uid).cloned() else { return Ok(()) };
+        let is_other = |other: &Berth| {
+            let takes = other.held || other.admitted;
+            takes && other.host == mine.host && other.object.namespace == mine.object.namespace
+        };
+        let others = entries.iter().filter(|(other, berth)| other.as_str() != uid && is_other(berth)).count();
+        // Those that are there stay.
+        if !mine.held && most.is_some_and(|most| others >= most) {
+            return Err(others);
+        }
+        entries.insert(uid.to_owned(), Berth { admitted: true, ..mine });
+        Ok(())
+    }
+
+    /// A service is refused; whether it had been admitted, and takes no place any more.
+    pub fn refuse(&self, uid: &str) -> bool {
+        let mut entries = self.entries.lock();
+        let Some(berth) = entries.get_mut(uid) else { return false };
+        std::mem::take(&mut berth.admitted) && !berth.held
     }
 
     /// The services of a host.
@@ -109,18 +140,6 @@ impl Berths {
     /// The services that have, or may have, something on a host.
     pub fn held(&self, host: &str) -> usize {
         self.select(|berth| berth.host == host && berth.held).len()
-    }
-
-    /// How many services of a namespace have something on a host, another one left out.
-    pub fn others(&self, host: &str, namespace: &str, uid: &str) -> usize {
-        let entries = self.entries.lock();
-        let others = entries.iter().filter(|(other, berth)| {
-            other.as_str() != uid
-                && berth.host == host
-                && berth.held
-                && berth.object.namespace.as_deref() == Some(namespace)
-        });
-        others.count()
     }
 
     /// The service of this uid.
@@ -136,5 +155,29 @@ impl Berths {
 
     fn select(&self, wanted: impl Fn(&Berth) -> bool) -> Vec<ObjectRef<DockerService>> {
         self.entries.lock().values().filter(|berth| wanted(berth)).map(|berth| berth.object.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(berths: &Berths, uid: &str, namespace: &str) {
+        let object = ObjectRef::new(uid).within(namespace);
+        berths.note(uid, Berth { host: "local".into(), object, held: false, admitted: false });
+    }
+
+    #[test]
+    fn no_more_are_admitted_than_may_be_though_none_of_them_has_anything_yet() {
+        let berths = Berths::default();
+        for (uid, namespace) in [("a", "shop"), ("b", "shop"), ("c", "bank")] {
+            note(&berths, uid, namespace);
+        }
+        assert_eq!((berths.admit("a", Some(1)), berths.admit("b", Some(1))), (Ok(()), Err(1)));
+        assert_eq!((berths.admit("c", Some(1)), berths.admit("a", Some(1))), (Ok(()), Ok(())));
+        note(&berths, "a", "shop");
+        assert_eq!(berths.admit("b", Some(1)), Err(1), "it is noted again, and stays admitted");
+        assert!(berths.refuse("a") && !berths.refuse("a"));
+        assert_eq!((berths.admit("b", Some(1)), berths.admit("a", None)), (Ok(()), Ok(())));
     }
 }

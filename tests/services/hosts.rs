@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudfaster::api::DockerHost;
+use cloudfaster::api::docker_host::DockerHostStatus;
 use futures::StreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
@@ -24,21 +24,28 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-async fn until_host_told(lab: &Lab, name: &str, reason: &str, words: &str) {
+/// Waits until the status of a host is so.
+pub async fn until_host(lab: &Lab, name: &str, what: &str, holds: impl Fn(&DockerHostStatus) -> bool) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut seen = watcher(lab.hosts(), config).applied_objects().boxed();
     let mut last = None;
     let waiting = async {
         while let Some(Ok(host)) = seen.next().await {
-            let DockerHost { status, .. } = host;
-            let status = status.unwrap_or_default();
-            if ready(&status.conditions).is_some_and(|it| it.reason == reason && it.message.contains(words)) {
+            let status = host.status.unwrap_or_default();
+            if holds(&status) {
                 return;
             }
             last = Some(status);
         }
     };
-    assert!(timeout(LIMIT, waiting).await.is_ok(), "{name}, in vain: {reason}: {last:?}");
+    assert!(timeout(LIMIT, waiting).await.is_ok(), "{name}, in vain: {what}: {last:?}");
+}
+
+async fn until_host_told(lab: &Lab, name: &str, reason: &str, words: &str) {
+    until_host(lab, name, reason, |status| {
+        ready(&status.conditions).is_some_and(|it| it.reason == reason && it.message.contains(words))
+    })
+    .await;
 }
 
 /// Brings the image of the tests to another engine.

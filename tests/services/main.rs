@@ -9,6 +9,7 @@
 mod docker;
 mod hosts;
 mod lab;
+mod limits;
 mod mistakes;
 #[path = "../support/process.rs"]
 mod process;

@@ -72,6 +72,7 @@ fn berth(service: &DockerService) -> Berth {
         host: service.spec.host_ref.name.clone(),
         object: ObjectRef::from_obj(service),
         held: finalizer::is_held(service),
+        admitted: false,
     }
 }
 
@@ -80,7 +81,12 @@ impl Reconciler for ServiceReconciler {
 
     async fn reconcile(&self, service: &DockerService) -> Result<Next, Error> {
         self.shared.berths.note(&service.uid().unwrap_or_default(), berth(service));
-        match resolve::resolve(&self.shared, service).await {
+        let resolved = resolve::resolve(&self.shared, service).await;
+        if resolved.is_err() && self.shared.berths.refuse(&service.uid().unwrap_or_default()) {
+            // Another one may have its place.
+            self.shared.services.wake_all(self.shared.berths.of_host(&service.spec.host_ref.name));
+        }
+        match resolved {
             Ok(world) => self.advance(service.clone(), world).await,
             Err(Unresolved::Waiting(reason)) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
             Err(Unresolved::Stalled(reason)) => self.held_up(service, Step::Stall(reason), STALLED).await,

@@ -81,7 +81,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
     } else if host.metadata.deletion_timestamp.is_some() && !held {
         return Err(wait("HostDeleting", format!("DockerHost {name} is being deleted and takes no new services")));
     } else {
-        present(shared, service, &host, &owner, held).await?
+        present(shared, service, &host, &owner).await?
     };
     let dock = shared
         .docks
@@ -145,7 +145,6 @@ async fn present(
     service: &DockerService,
     host: &DockerHost,
     owner: &Owner,
-    held: bool,
 ) -> Result<Asked, Unresolved> {
     let DockerServiceSpec {
         host_ref: _,
@@ -161,7 +160,7 @@ async fn present(
         // Shown only.
         user_id: _,
     } = &service.spec;
-    let tenant = tenant(shared, service, host, held).await?;
+    let tenant = tenant(shared, service, host).await?;
     let secrets = Api::<Secret>::namespaced(shared.client.clone(), &owner.namespace);
     let variables = Variables::read(&secrets, env, env_from).await??;
     let mut registries = Vec::new();
@@ -196,34 +195,38 @@ async fn present(
     let restart = service.annotations().get(RESTARTED_AT).map(|value| restart::value(value));
     let deployment = deploy::deployment(&resolved, owner, convert::state(*state), restart)
         .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?;
+    take_place(shared, service, host, &tenant)?;
     let desired = Desired::Present(Box::new(deployment));
     Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, variables })
 }
 
 /// The entry of the host's that admits the object's namespace.
-async fn tenant(
-    shared: &Shared,
-    service: &DockerService,
-    host: &DockerHost,
-    held: bool,
-) -> Result<DockerTenant, Unresolved> {
+async fn tenant(shared: &Shared, service: &DockerService, host: &DockerHost) -> Result<DockerTenant, Unresolved> {
     let name = host.name_any();
     let namespace = service.namespace().unwrap_or_default();
     let ground = Ground { kind: "DockerHost", name: &name, invalid: "InvalidHost" };
     docker_policy::validate(&host.spec).map_err(|error| ground.invalid(error))?;
-    let tenant = ground.admits(&shared.client, &host.spec.tenants, &namespace).await?.clone();
+    Ok(ground.admits(&shared.client, &host.spec.tenants, &namespace).await?.clone())
+}
+
+/// Takes one of the places that the object's namespace has on the host.
+fn take_place(
+    shared: &Shared,
+    service: &DockerService,
+    host: &DockerHost,
+    tenant: &DockerTenant,
+) -> Result<(), Unresolved> {
     let most = tenant.limits.as_ref().and_then(|limits| limits.services).and_then(|most| usize::try_from(most).ok());
-    let others = shared.berths.others(&name, &namespace, &service.uid().unwrap_or_default());
-    match most {
-        // Those that are there stay.
-        Some(most) if !held && others >= most => Err(stall(
+    shared.berths.admit(&service.uid().unwrap_or_default(), most).map_err(|others| {
+        let (name, namespace) = (host.name_any(), service.namespace().unwrap_or_default());
+        let most = most.unwrap_or_default();
+        stall(
             "TooManyServices",
             format!(
                 "DockerHost {name}: the namespace {namespace} has {others} services there, and at most {most} are allowed"
             ),
-        )),
-        _ => Ok(tenant),
-    }
+        )
+    })
 }
 
 /// What the spec says of pulling, in place of what the file does. What is built is built.

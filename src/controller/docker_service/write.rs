@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::{
     Api,
     runtime::events::{Event, EventType},
+    runtime::reflector::ObjectRef,
 };
 
 use super::{
@@ -115,6 +116,8 @@ impl ServiceReconciler {
         if let Some(held) = finalizer::hold(&self.api(&walk.service), &walk.service).await? {
             walk.service = held;
             self.shared.berths.note(&walk.world.owner.uid, berth(&walk.service));
+            // It shows how many it has.
+            self.shared.hosts.wake(ObjectRef::new(&walk.world.dock.name));
         }
         Ok(())
     }
