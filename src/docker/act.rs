@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerStateStatusEnum, VolumeCreateRequest};
+use bollard::models::{ContainerStateStatusEnum, ImageConfig, VolumeCreateRequest};
 use tokio::sync::watch;
 
 use super::{
@@ -31,6 +31,18 @@ const PRINTED: usize = 400;
 /// What a Dockerfile is called that is written into the compose file.
 const DOCKERFILE: &str = "Dockerfile";
 
+/// Says why no container may be made from an image, if so.
+pub type Admission = Arc<dyn Fn(&ImageMarkings) -> Option<String> + Send + Sync>;
+
+/// What an image brings into every container that is made from it, where others on the host see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageMarkings {
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// Names of its variables.
+    pub variables: Vec<String>,
+}
+
 /// A change, and what it takes to make it.
 #[derive(Clone)]
 pub struct Work {
@@ -42,6 +54,8 @@ pub struct Work {
     pub present: Option<(Arc<Project>, Arc<Deployment>)>,
     /// Who we are to the registry of the image that is pulled, or to those of the images that it is built from, by registry.
     pub credentials: BTreeMap<String, Credentials>,
+    /// Which images containers may be made from.
+    pub admission: Option<Admission>,
     /// The newest API that the engine speaks.
     pub api: ApiVersion,
     /// The change.
@@ -203,7 +217,9 @@ impl Work {
         if let Some(restart) = &deployment.restart {
             all.insert(identity::RESTART.to_owned(), restart.clone());
         }
-        let anonymous = self.anonymous_volumes(slot, image).await?;
+        let built_in = self.engine.inspect_image(image).await?.config.unwrap_or_default();
+        self.admit(service, &built_in)?;
+        let anonymous = self.anonymous_volumes(slot, built_in.volumes.unwrap_or_default()).await?;
         let given = convert::Given { image, networks, shared, anonymous: &anonymous, labels: &all };
         let made = convert::container(project, service, *number, &given, self.api).map_err(invalid)?;
         let convert::Made { platform, body, connect } = made;
@@ -214,9 +230,21 @@ impl Work {
         Ok(())
     }
 
+    /// What an image says of itself counts as if its user said it.
+    fn admit(&self, service: &str, image: &ImageConfig) -> Result<()> {
+        let Some(admission) = &self.admission else { return Ok(()) };
+        let labels = image.labels.iter().flatten().map(|(name, _)| name.clone());
+        let names = image.env.iter().flatten().filter_map(|variable| Some(variable.split_once('=')?.0.to_owned()));
+        let markings = ImageMarkings { labels: labels.collect(), variables: names.collect() };
+        match admission(&markings) {
+            Some(why) => Err(Error::NotAllowed(format!("services.{service}.image: {why}; use an image without it"))),
+            None => Ok(()),
+        }
+    }
+
     /// The volumes that have no name in the file, and those that the image asks for, by target. They are given names of
     /// ours, so that the next container finds them and nothing is left behind.
-    async fn anonymous_volumes(&self, slot: &Slot, image: &str) -> Result<BTreeMap<String, String>> {
+    async fn anonymous_volumes(&self, slot: &Slot, asked_for: Vec<String>) -> Result<BTreeMap<String, String>> {
         let service = self.service(&slot.service)?;
         let mut targets = BTreeMap::new();
         for mount in &service.volumes {
@@ -227,8 +255,6 @@ impl Work {
         if service.volumes_from.is_empty() {
             let mounted = service.volumes.iter().map(|mount| &mount.target);
             let mounted: BTreeSet<_> = mounted.chain(service.tmpfs.iter().map(|tmpfs| &tmpfs.target)).collect();
-            let image = self.engine.inspect_image(image).await?;
-            let asked_for = image.config.and_then(|config| config.volumes).unwrap_or_default();
             for target in asked_for.into_iter().filter(|target| !mounted.contains(target)) {
                 targets.entry(target).or_default();
             }

@@ -6,7 +6,10 @@ use std::net::TcpListener;
 use cloudfaster::api::docker_service::DockerServiceStatus;
 use serde_json::json;
 
-use crate::{docker::command::docker, lab::Lab};
+use crate::{
+    docker::{command::docker, images},
+    lab::Lab,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_others_have_is_told_and_the_former_container_comes_back() {
@@ -120,5 +123,20 @@ async fn one_that_crashes_again_and_again_is_told_with_the_end_of_its_log() {
         format!("services: {{web: {{image: '{}', restart: always, command: ['sh', '-c', '{command}']}}}}\n", lab.image);
     let name = lab.apply("crash", &compose, json!({})).await;
     lab.until_told(&name, "CrashLooping", &["exit code 7", "out of luck"]).await;
+    lab.delete(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_would_take_the_host_name_of_another_is_refused_and_what_runs_goes_on() {
+    let lab = Lab::new().await;
+    let compose = |image: &str| format!("services: {{web: {{image: '{image}'}}}}\n");
+    let name = lab.apply("label", &compose(&lab.image), json!({})).await;
+    lab.until_ready(&name).await;
+    let before = lab.running(&name);
+    let image = format!("{}-thief:1", lab.run.id);
+    images::image_with(&image, &["LABEL traefik.http.routers.bank.rule=Host(`bank`)"], &[]);
+    lab.change(&name, json!({"compose": compose(&image)})).await;
+    lab.until_told(&name, "NotAllowed", &["services.web.image", "traefik.http.routers.bank.rule", "proxyLabels"]).await;
+    assert_eq!(lab.running(&name), before);
     lab.delete(&name).await;
 }

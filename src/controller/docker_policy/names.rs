@@ -1,11 +1,15 @@
 //! Names that are the host's, labels and variables that something on the host acts on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Refused, Terms};
 use crate::{
+    api::docker_tenant::DockerAllow,
     controller::policy::{list, matches_any},
-    docker::compose::model::{At, Positions},
+    docker::{
+        act::Admission,
+        compose::model::{At, Positions},
+    },
 };
 
 /// Labels by which Compose, Docker and the operator tell whose something is. Nobody sets them.
@@ -78,6 +82,32 @@ fn is_an_agents(label: &str) -> bool {
     AGENTS.iter().any(|prefix| label.starts_with(prefix))
 }
 
+fn is_an_agents_variable(name: &str) -> bool {
+    VARIABLES.iter().any(|prefix| name.to_uppercase().starts_with(prefix))
+}
+
+/// Which images a tenant's containers may be made from, by what these bring with them. A label that tells whose something is
+/// does no harm there: those of the container are set anew.
+pub fn admission(reserved: &[String], allow: &DockerAllow) -> Admission {
+    let (reserved, open) = (reserved.to_vec(), allow.proxy_labels);
+    Arc::new(move |image| {
+        let agent = |kind: &str, name: &str| {
+            format!(
+                "it has the {kind} {name}, on which a proxy or agent on the host may act, and proxyLabels is not opened"
+            )
+        };
+        let labels = image.labels.iter().find_map(|label| {
+            if matches_any(&reserved, label) {
+                return Some(format!("it has the label {label}, which the host's administrator reserves"));
+            }
+            (!open && is_an_agents(&label.trim().to_lowercase())).then(|| agent("label", label))
+        });
+        let mut variables = image.variables.iter();
+        labels
+            .or_else(|| variables.find(|name| !open && is_an_agents_variable(name)).map(|name| agent("variable", name)))
+    })
+}
+
 /// Refuses variables that a proxy would act on.
 pub fn check_variables<'a>(
     terms: &Terms<'_>,
@@ -87,10 +117,38 @@ pub fn check_variables<'a>(
     refused: &mut Refused,
 ) {
     for name in names.filter(|_| !terms.allow.proxy_labels) {
-        if VARIABLES.iter().any(|prefix| name.to_uppercase().starts_with(prefix)) {
+        if is_an_agents_variable(name) {
             let at = at.of(&format!("environment.{name}"));
             let remedy = "a proxy on the host may act on it, and proxyLabels is not opened";
             refused.add(at, &format!("{path}.environment"), name, remedy);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::act::ImageMarkings;
+
+    #[test]
+    fn an_image_may_not_say_for_its_user_what_that_one_may_not_say() {
+        let reserved = ["backup.*".to_owned()];
+        let open = DockerAllow { proxy_labels: true, ..DockerAllow::default() };
+        let closed = DockerAllow::default();
+        for (allow, label, variable, told) in [
+            (&closed, "Traefik.http.routers.bank.rule", "PATH", Some("label Traefik.http.routers.bank.rule, on which")),
+            (&open, "traefik.http.routers.bank.rule", "VIRTUAL_HOST", None),
+            (&closed, "maintainer", "VIRTUAL_HOST", Some("variable VIRTUAL_HOST, on which")),
+            (&open, "backup.now", "PATH", Some("label backup.now, which the host's administrator reserves")),
+            (&closed, "cloudfaster.app/uid", "PATH", None),
+            (&closed, "org.opencontainers.image.source", "NGINX_VERSION", None),
+        ] {
+            let image = ImageMarkings { labels: vec![label.into()], variables: vec![variable.into()] };
+            let refused = admission(&reserved, allow)(&image);
+            match told {
+                Some(words) => assert!(refused.as_ref().is_some_and(|why| why.contains(words)), "{label}: {refused:?}"),
+                None => assert_eq!(refused, None, "{label}"),
+            }
         }
     }
 }

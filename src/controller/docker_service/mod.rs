@@ -236,6 +236,7 @@ fn work(world: &World, action: &Action) -> Work {
         owner: world.owner.clone(),
         present,
         credentials: world.registries.for_action(action),
+        admission: world.admission.clone(),
         api: world.dock.inventory.snapshot().capacity.as_ref().map(|capacity| capacity.api).unwrap_or_default(),
         action: action.clone(),
     }

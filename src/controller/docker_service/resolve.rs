@@ -23,6 +23,7 @@ use crate::{
         unresolved::{Ground, Unresolved, stall, wait},
     },
     docker::{
+        act::Admission,
         compose::{
             self,
             model::{Project, PullPolicy},
@@ -55,6 +56,8 @@ pub struct World {
     pub public_address: Option<String>,
     /// Who we are to registries.
     pub registries: Registries,
+    /// Which images its containers may be made from.
+    pub admission: Option<Admission>,
     /// What nobody is to see.
     pub variables: Variables,
 }
@@ -75,9 +78,15 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
     let name = &service.spec.host_ref.name;
     let host = host(shared, service, deleting).await?;
     let owner = owner(shared, service);
-    let Asked { desired, project, registries, variables } = if deleting {
+    let Asked { desired, project, registries, admission, variables } = if deleting {
         let desired = Desired::Gone(convert::removal(service.spec.deletion_policy));
-        Asked { desired, project: None, registries: Registries::default(), variables: Variables::default() }
+        Asked {
+            desired,
+            project: None,
+            registries: Registries::default(),
+            admission: None,
+            variables: Variables::default(),
+        }
     } else if host.metadata.deletion_timestamp.is_some() && !held {
         return Err(wait("HostDeleting", format!("DockerHost {name} is being deleted and takes no new services")));
     } else {
@@ -94,6 +103,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
         recorded: recorded(service, held),
         public_address: host.spec.public_address.clone(),
         registries: registries.before(&dock.registries),
+        admission,
         variables,
         dock,
     })
@@ -104,6 +114,7 @@ struct Asked {
     desired: Desired,
     project: Option<Arc<Project>>,
     registries: Registries,
+    admission: Option<Admission>,
     variables: Variables,
 }
 
@@ -197,7 +208,8 @@ async fn present(
         .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?;
     take_place(shared, service, host, &tenant)?;
     let desired = Desired::Present(Box::new(deployment));
-    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, variables })
+    let admission = Some(docker_policy::admission(&host.spec.reserved_labels, &tenant.allow.unwrap_or_default()));
+    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, admission, variables })
 }
 
 /// The entry of the host's that admits the object's namespace.

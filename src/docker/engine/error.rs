@@ -42,6 +42,10 @@ pub enum Error {
     #[error("the engine speaks API {got} (Docker {version}); at least {needed} is needed (Docker 20.10)")]
     TooOld { version: String, got: String, needed: String },
 
+    /// What there is on the host may not be used so. Nothing was sent.
+    #[error("{0}")]
+    NotAllowed(String),
+
     /// What was asked cannot be sent, or the settings cannot work. Nothing was sent.
     #[error("{0}")]
     Invalid(String),
@@ -70,7 +74,7 @@ impl Error {
     pub fn certainly_no_effect(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NotTrusted { .. } | Self::NotAdmitted { .. } => true,
-            Self::TooOld { .. } | Self::Invalid(_) => true,
+            Self::TooOld { .. } | Self::NotAllowed(_) | Self::Invalid(_) => true,
             // A start that fails with 500 may have made networks and files; it did not start.
             Self::Refused(refusal) => refusal.status.is_some_and(|status| status < 500),
             Self::ReplyLost { .. } | Self::Timeout { .. } | Self::Decode { .. } => false,
@@ -88,6 +92,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Decode { .. }
             | Self::TooOld { .. }
+            | Self::NotAllowed(_)
             | Self::Invalid(_) => None,
         }
     }

@@ -43,6 +43,7 @@ pub fn of(error: &Error) -> Failure {
         Error::Timeout { .. } => failure(Class::LookAgain, "Timeout"),
         Error::Decode { .. } => failure(Class::LookAgain, "ReplyNotUnderstood"),
         Error::TooOld { .. } => failure(Class::Wait, "EngineTooOld"),
+        Error::NotAllowed(_) => failure(Class::Stalled, "NotAllowed"),
         Error::Invalid(_) => failure(Class::Stalled, "InvalidRequest"),
     }
 }

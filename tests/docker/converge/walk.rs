@@ -292,6 +292,7 @@ impl Object {
                 owner: self.owner.clone(),
                 present: self.removal.is_none().then(|| present.clone()),
                 credentials: BTreeMap::new(),
+                admission: None,
                 api: capacity.api,
                 action: action.clone(),
             };
