@@ -4,7 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bytes::Bytes;
-use cloudfaster::docker::engine::{Archive, Build, Command, Credentials, Engine, Node, OLDEST_API, Reference, Removal};
+use cloudfaster::docker::engine::{
+    Archive, Build, Command, Context, Credentials, Engine, Node, OLDEST_API, Reference, Removal,
+};
 use tokio::sync::watch;
 
 use crate::support::{
@@ -266,7 +268,7 @@ async fn an_image_is_built_from_a_context_and_tells_its_steps() {
         ..Build::default()
     };
     let (progress, told) = watch::channel(Default::default());
-    let id = engine.build(&build, context.to_tar().unwrap(), &progress).await.unwrap();
+    let id = engine.build(&build, Context::Archive(context.to_tar().unwrap()), &progress).await.unwrap();
     let told = told.borrow().clone();
     assert!(told.steps >= 4 && told.step == told.steps, "{told:?}");
     let image = engine.inspect_image(&build.tag).await.unwrap();

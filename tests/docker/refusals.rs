@@ -8,7 +8,7 @@ use bollard::models::{
 };
 use bytes::Bytes;
 use cloudfaster::docker::engine::{
-    Access, Archive, Build, Credentials, Engine, Error, Limits, Node, Reference, Removal, Settings,
+    Access, Archive, Build, Context, Credentials, Engine, Error, Limits, Node, Reference, Removal, Settings,
     outcome::{self, Class},
 };
 use tokio::sync::watch;
@@ -219,7 +219,7 @@ async fn what_cannot_be_built_is_told_apart() {
             target: target.map(str::to_owned),
             ..Build::default()
         };
-        engine.build(&build, context.to_tar().unwrap(), &watch::channel(Default::default()).0).await
+        engine.build(&build, Context::Archive(context.to_tar().unwrap()), &watch::channel(Default::default()).0).await
     };
     expect(build("NONSENSE", None).await, Class::Stalled, "BuildInvalid");
     expect(build("", None).await, Class::Stalled, "BuildInvalid");

@@ -4,10 +4,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::timeout};
@@ -76,12 +78,14 @@ impl Tasks {
             };
             tasks.insert(key.to_owned(), Task { state: State::Running(seen), failures });
         }
-        let work = work(progress);
+        let work = AssertUnwindSafe(work(progress)).catch_unwind();
         let (tasks, uid, key) = (self.clone(), uid.to_owned(), key.to_owned());
         tokio::spawn(async move {
             // What was begun last is cut off with the process, which does no more harm than a crash.
             if let Some(ended) = tasks.stop.clone().run_until_cancelled_owned(work).await {
-                tasks.end(&uid, &key, ended);
+                // One that never ended would be waited for until the process does.
+                let defect = "this failed by a defect of the operator's own; its log says where";
+                tasks.end(&uid, &key, ended.unwrap_or_else(|_| Err(Error::Invalid(defect.to_owned()))));
                 done();
             }
         });
@@ -181,6 +185,17 @@ mod tests {
         assert!(matches!(tasks.sights("uid")["pull nginx"], TaskSight::Succeeded { .. }));
         tasks.forget("uid");
         assert!(tasks.sights("uid").is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_has_failed() {
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.begin("uid", "start 1", |_| async { panic!("on purpose") }, || {});
+        tasks.settle("uid", &["start 1".to_owned()], Duration::from_secs(60)).await;
+        let TaskSight::Failed { reason, class, .. } = &tasks.sights("uid")["start 1"] else {
+            panic!("it did not fail")
+        };
+        assert!(*class == Class::Stalled && reason.message.contains("defect of the operator's own"), "{reason:?}");
     }
 
     #[tokio::test]

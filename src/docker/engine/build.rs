@@ -15,6 +15,15 @@ use super::{Call, Credentials, Engine, Error, Refusal, Result, containers::Tail}
 /// How much of what a build printed goes into its error.
 const KEPT: usize = 2048;
 
+/// What an image is built from.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// A tar archive.
+    Archive(Bytes),
+    /// A git repository or an archive that the engine fetches itself, by its URL.
+    Remote(String),
+}
+
 /// How an image is to be built.
 #[derive(Clone, Debug, Default)]
 pub struct Build {
@@ -49,14 +58,14 @@ pub struct BuildProgress {
 }
 
 impl Engine {
-    /// Builds an image from a context (a tar archive), and tells how far it is; says the image's id.
+    /// Builds an image from a context, and tells how far it is; says the image's id.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn build(
         &self,
         build: &Build,
-        context: Bytes,
+        context: Context,
         progress: &watch::Sender<BuildProgress>,
     ) -> Result<String> {
         let request = Call::BuildImage.of(&build.tag);
@@ -65,7 +74,13 @@ impl Engine {
             .iter()
             .map(|(registry, credentials)| (registry.clone(), credentials.for_registry(registry)))
             .collect();
-        let stream = self.docker.build_image(build.options(), Some(credentials), Some(body_full(context)));
+        let (body, remote) = match context {
+            Context::Archive(archive) => (archive, None),
+            // bollard wants a body in any case.
+            Context::Remote(url) => (Bytes::new(), Some(url)),
+        };
+        let options = BuildImageOptions { remote, ..build.options() };
+        let stream = self.docker.build_image(options, Some(credentials), Some(body_full(body)));
         let mut stream = Box::pin(stream);
         let mut printed = Tail::new(KEPT);
         let mut image = None;

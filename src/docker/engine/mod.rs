@@ -32,7 +32,7 @@ use futures::{Stream, StreamExt};
 use tokio::time::timeout;
 
 pub use archive::{Archive, Node};
-pub use build::{Build, BuildProgress};
+pub use build::{Build, BuildProgress, Context};
 pub use capacity::{ApiVersion, Capacity, OLDEST_API};
 pub use containers::Removal;
 pub use error::{Error, Refusal};
