@@ -64,22 +64,41 @@ pub fn check_labels(
     refused: &mut Refused,
 ) {
     for key in labels.keys() {
-        // Traefik reads its labels without regard to case.
-        let lower = key.trim().to_lowercase();
-        let at = at.of(&format!("{attribute}.{key}"));
-        let whole = format!("{path}.{attribute}");
-        if OWN.iter().any(|prefix| lower.starts_with(prefix)) {
-            refused.add(at, &whole, key, "it is reserved: it tells whose something is");
-        } else if matches_any(&terms.host.reserved_labels, key) {
-            refused.add(at, &whole, key, "the host's administrator reserves it");
-        } else if !terms.allow.proxy_labels && is_an_agents(&lower) {
-            refused.add(at, &whole, key, "a proxy or agent on the host may act on it, and proxyLabels is not opened");
-        }
+        let remedy = if begins(key, &OWN) {
+            "it is reserved: it tells whose something is"
+        } else {
+            match objection(&terms.host.reserved_labels, terms.allow.proxy_labels, key) {
+                Some(Objection::Reserved) => "the host's administrator reserves it",
+                Some(Objection::ForAgents) => {
+                    "a proxy or agent on the host may act on it, and proxyLabels is not opened"
+                }
+                None => continue,
+            }
+        };
+        refused.add(at.of(&format!("{attribute}.{key}")), &format!("{path}.{attribute}"), key, remedy);
     }
 }
 
-fn is_an_agents(label: &str) -> bool {
-    AGENTS.iter().any(|prefix| label.starts_with(prefix))
+/// Why a label may not be on a container, wherever it comes from.
+enum Objection {
+    /// The administrator reserves it.
+    Reserved,
+    /// A proxy or another agent would act on it.
+    ForAgents,
+}
+
+fn objection(reserved: &[String], open: bool, label: &str) -> Option<Objection> {
+    if matches_any(reserved, label) {
+        Some(Objection::Reserved)
+    } else {
+        (!open && begins(label, &AGENTS)).then_some(Objection::ForAgents)
+    }
+}
+
+/// Traefik reads its labels without regard to case.
+fn begins(label: &str, prefixes: &[&str]) -> bool {
+    let lower = label.trim().to_lowercase();
+    prefixes.iter().any(|prefix| lower.starts_with(prefix))
 }
 
 fn is_an_agents_variable(name: &str) -> bool {
@@ -96,11 +115,9 @@ pub fn admission(reserved: &[String], allow: &DockerAllow) -> Admission {
                 "it has the {kind} {name}, on which a proxy or agent on the host may act, and proxyLabels is not opened"
             )
         };
-        let labels = image.labels.iter().find_map(|label| {
-            if matches_any(&reserved, label) {
-                return Some(format!("it has the label {label}, which the host's administrator reserves"));
-            }
-            (!open && is_an_agents(&label.trim().to_lowercase())).then(|| agent("label", label))
+        let labels = image.labels.iter().find_map(|label| match objection(&reserved, open, label)? {
+            Objection::Reserved => Some(format!("it has the label {label}, which the host's administrator reserves")),
+            Objection::ForAgents => Some(agent("label", label)),
         });
         let mut variables = image.variables.iter();
         labels
