@@ -81,7 +81,7 @@ impl Docks {
 /// The services that are on the hosts, as far as this process knows.
 #[derive(Debug, Default)]
 pub struct Berths {
-    entries: Mutex<HashMap<String, Berth>>,
+    entries: Mutex<HashMap<String, Entry>>,
 }
 
 /// A service on a host.
@@ -93,16 +93,21 @@ pub struct Berth {
     pub object: ObjectRef<DockerService>,
     /// Whether it has, or may have, something there.
     pub held: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    berth: Berth,
     /// Whether it was let have something there.
-    pub admitted: bool,
+    admitted: bool,
 }
 
 impl Berths {
     /// Notes where a service is. That it was admitted there stays.
     pub fn note(&self, uid: &str, berth: Berth) {
         let mut entries = self.entries.lock();
-        let before = entries.get(uid).is_some_and(|before| before.admitted && before.host == berth.host);
-        entries.insert(uid.to_owned(), Berth { admitted: berth.admitted || before, ..berth });
+        let admitted = entries.get(uid).is_some_and(|before| before.admitted && before.berth.host == berth.host);
+        entries.insert(uid.to_owned(), Entry { berth, admitted });
     }
 
     /// Lets a service have something on its host, if fewer than so many others of its namespace have, or were let.
@@ -111,25 +116,28 @@ impl Berths {
     /// How many others there are.
     pub fn admit(&self, uid: &str, most: Option<usize>) -> Result<(), usize> {
         let mut entries = self.entries.lock();
-        let Some(mine) = entries.get(uid).cloned() else { return Ok(()) };
-        let is_other = |other: &Berth| {
-            let takes = other.held || other.admitted;
-            takes && other.host == mine.host && other.object.namespace == mine.object.namespace
-        };
-        let others = entries.iter().filter(|(other, berth)| other.as_str() != uid && is_other(berth)).count();
+        let Some(Entry { berth: mine, .. }) = entries.get(uid) else { return Ok(()) };
+        let others = entries.iter().filter(|(other, Entry { berth, admitted })| {
+            other.as_str() != uid
+                && (berth.held || *admitted)
+                && berth.host == mine.host
+                && berth.object.namespace == mine.object.namespace
+        });
+        let others = others.count();
         // Those that are there stay.
         if !mine.held && most.is_some_and(|most| others >= most) {
             return Err(others);
         }
-        entries.insert(uid.to_owned(), Berth { admitted: true, ..mine });
+        if let Some(entry) = entries.get_mut(uid) {
+            entry.admitted = true;
+        }
         Ok(())
     }
 
     /// A service is refused; whether it had been admitted, and takes no place any more.
     pub fn refuse(&self, uid: &str) -> bool {
         let mut entries = self.entries.lock();
-        let Some(berth) = entries.get_mut(uid) else { return false };
-        std::mem::take(&mut berth.admitted) && !berth.held
+        entries.get_mut(uid).is_some_and(|entry| std::mem::take(&mut entry.admitted) && !entry.berth.held)
     }
 
     /// The services of a host.
@@ -144,17 +152,26 @@ impl Berths {
 
     /// The service of this uid.
     pub fn of_uid(&self, uid: &str) -> Option<ObjectRef<DockerService>> {
-        self.entries.lock().get(uid).map(|berth| berth.object.clone())
+        self.entries.lock().get(uid).map(|entry| entry.berth.object.clone())
     }
 
     /// The service is gone; its uid, and the name of the host that it was on.
     pub fn forget(&self, object: &ObjectRef<DockerService>) -> Vec<(String, String)> {
         let mut entries = self.entries.lock();
-        entries.extract_if(|_, berth| berth.object == *object).map(|(uid, berth)| (uid, berth.host)).collect()
+        entries
+            .extract_if(|_, entry| entry.berth.object == *object)
+            .map(|(uid, entry)| (uid, entry.berth.host))
+            .collect()
     }
 
     fn select(&self, wanted: impl Fn(&Berth) -> bool) -> Vec<ObjectRef<DockerService>> {
-        self.entries.lock().values().filter(|berth| wanted(berth)).map(|berth| berth.object.clone()).collect()
+        let entries = self.entries.lock();
+        entries
+            .values()
+            .map(|entry| &entry.berth)
+            .filter(|berth| wanted(berth))
+            .map(|berth| berth.object.clone())
+            .collect()
     }
 }
 
@@ -164,7 +181,7 @@ mod tests {
 
     fn note(berths: &Berths, uid: &str, namespace: &str) {
         let object = ObjectRef::new(uid).within(namespace);
-        berths.note(uid, Berth { host: "local".into(), object, held: false, admitted: false });
+        berths.note(uid, Berth { host: "local".into(), object, held: false });
     }
 
     #[test]

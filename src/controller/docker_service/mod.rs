@@ -72,7 +72,6 @@ fn berth(service: &DockerService) -> Berth {
         host: service.spec.host_ref.name.clone(),
         object: ObjectRef::from_obj(service),
         held: finalizer::is_held(service),
-        admitted: false,
     }
 }
 

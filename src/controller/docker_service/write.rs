@@ -5,8 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{
     Api,
-    runtime::events::{Event, EventType},
-    runtime::reflector::ObjectRef,
+    runtime::{
+        events::{Event, EventType},
+        reflector::ObjectRef,
+    },
 };
 
 use super::{

@@ -149,16 +149,6 @@ mod tests {
         ProxmoxVMStatus { conditions: conditions.iter().map(made).collect(), ..status }
     }
 
-    #[test]
-    fn each_attempt_is_told_for_itself() {
-        let placed = |vmid: i64| {
-            let pending = status(json!({"phase": "Pending", "intent": null}));
-            let cloning = status(json!({"phase": "Cloning", "intent": {"vmid": vmid, "stage": "Creating"}}));
-            events(&pending, &cloning).into_iter().map(|event| event.action).collect::<Vec<_>>()
-        };
-        assert_eq!((placed(600), placed(601)), (vec!["CloningVM600".to_owned()], vec!["CloningVM601".to_owned()]));
-    }
-
     fn told(old: &ProxmoxVMStatus, new: &ProxmoxVMStatus) -> Vec<String> {
         let shown = |event: Event| format!("{:?} {}: {}", event.type_, event.reason, event.note.unwrap_or_default());
         events(old, new).into_iter().map(shown).collect()
@@ -168,6 +158,16 @@ mod tests {
         let since = Time(Timestamp::UNIX_EPOCH);
         let (node, reason, command) = ("b".to_owned(), "it is locked".to_owned(), command.map(str::to_owned));
         ProxmoxVMStatus { leftovers: vec![Leftover { node, vmid: 601, reason, command, since }], ..status(json!({})) }
+    }
+
+    #[test]
+    fn each_attempt_is_told_for_itself() {
+        let placed = |vmid: i64| {
+            let pending = status(json!({"phase": "Pending", "intent": null}));
+            let cloning = status(json!({"phase": "Cloning", "intent": {"vmid": vmid, "stage": "Creating"}}));
+            events(&pending, &cloning).into_iter().map(|event| event.action).collect::<Vec<_>>()
+        };
+        assert_eq!((placed(600), placed(601)), (vec!["CloningVM600".to_owned()], vec!["CloningVM601".to_owned()]));
     }
 
     #[test]
