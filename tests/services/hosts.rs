@@ -1,15 +1,10 @@
 //! Hosts that are full, too old, or away.
 
-use std::time::Duration;
-
 use cloudfaster::api::docker_host::DockerHostStatus;
-use futures::StreamExt;
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
-    time::timeout,
 };
 
 use crate::{
@@ -19,26 +14,12 @@ use crate::{
         images,
         registry::{PASSWORD, Registry, USER},
     },
-    lab::{Lab, ready},
+    lab::{Lab, ready, until},
 };
-
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until the status of a host is so.
 pub async fn until_host(lab: &Lab, name: &str, what: &str, holds: impl Fn(&DockerHostStatus) -> bool) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut seen = watcher(lab.hosts(), config).applied_objects().boxed();
-    let mut last = None;
-    let waiting = async {
-        while let Some(Ok(host)) = seen.next().await {
-            let status = host.status.unwrap_or_default();
-            if holds(&status) {
-                return;
-            }
-            last = Some(status);
-        }
-    };
-    assert!(timeout(LIMIT, waiting).await.is_ok(), "{name}, in vain: {what}: {last:?}");
+    until(lab.hosts(), name, what, |host| host.status.as_ref().is_some_and(&holds)).await;
 }
 
 async fn until_host_told(lab: &Lab, name: &str, reason: &str, words: &str) {

@@ -1,6 +1,6 @@
 //! A control plane with the controllers in this process, and a part of a real engine.
 
-use std::{collections::BTreeSet, sync::Once, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, sync::Once, time::Duration};
 
 use cloudfaster::{
     api::{
@@ -10,16 +10,16 @@ use cloudfaster::{
     standalone::ControlPlane,
     telemetry::Telemetry,
 };
-use futures::StreamExt;
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, Client,
+    Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
-    runtime::{WatchStreamExt, watcher},
+    runtime::wait::{await_condition, conditions::is_deleted},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -125,22 +125,11 @@ impl Lab {
 
     /// Waits until the status of a service, of its present generation, is so.
     pub async fn until(&self, name: &str, what: &str, holds: impl Fn(&DockerServiceStatus) -> bool) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut seen = watcher(self.services(), config).applied_objects().boxed();
-        let mut last = None;
-        let waiting = async {
-            while let Some(object) = seen.next().await {
-                let Ok(object) = object else { continue };
-                let status = object.status.unwrap_or_default();
-                if Some(status.observed_generation) == object.metadata.generation && holds(&status) {
-                    return;
-                }
-                last = Some(status);
-            }
-        };
-        if timeout(LIMIT, waiting).await.is_err() {
-            panic!("{name}, in vain: {what}\n{}", serde_json::to_string_pretty(&last).unwrap());
-        }
+        until(self.services(), name, what, |object| {
+            let status = object.status.as_ref();
+            status.is_some_and(|it| Some(it.observed_generation) == object.metadata.generation && holds(it))
+        })
+        .await;
     }
 
     pub async fn until_ready(&self, name: &str) {
@@ -160,27 +149,28 @@ impl Lab {
 
     /// Deletes a service and waits until it is gone.
     pub async fn delete(&self, name: &str) {
+        let uid = self.services().get(name).await.unwrap().uid().unwrap();
         self.services().delete(name, &DeleteParams::default()).await.unwrap();
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut seen = watcher(self.services(), config).boxed();
-        let gone = async {
-            let mut listed = false;
-            while let Some(event) = seen.next().await {
-                match event {
-                    Ok(watcher::Event::Delete(_)) => return,
-                    Ok(watcher::Event::InitApply(_)) => listed = true,
-                    Ok(watcher::Event::InitDone) if !listed => return,
-                    _ => {}
-                }
-            }
-        };
-        timeout(LIMIT, gone).await.unwrap_or_else(|_| panic!("{name} does not go"));
+        let gone = await_condition(self.services(), name, is_deleted(&uid));
+        timeout(LIMIT, gone).await.unwrap_or_else(|_| panic!("{name} does not go")).unwrap();
     }
 
     /// The ids of the containers of a service that run.
     pub fn running(&self, name: &str) -> BTreeSet<String> {
         let filter = format!("label=cloudfaster.app/name={name}");
         docker(&["ps", "--quiet", "--no-trunc", "--filter", &filter]).split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+/// Waits until an object is so.
+pub async fn until<K>(api: Api<K>, name: &str, what: &str, holds: impl Fn(&K) -> bool)
+where
+    K: Clone + Debug + Send + DeserializeOwned + Resource<DynamicType = ()> + 'static,
+{
+    let waiting = await_condition(api.clone(), name, |object: Option<&K>| object.is_some_and(&holds));
+    match timeout(LIMIT, waiting).await {
+        Ok(done) => drop(done.unwrap()),
+        Err(_) => panic!("{name}, in vain: {what}\n{:#?}", api.get(name).await),
     }
 }
 
