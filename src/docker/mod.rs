@@ -3,6 +3,7 @@
 pub mod act;
 pub mod command;
 pub mod compose;
+pub mod content;
 pub mod convert;
 pub mod deploy;
 pub mod desired;
