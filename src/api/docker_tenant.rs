@@ -260,4 +260,31 @@ pub struct DockerLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub services: Option<i64>,
+    /// What a service's source may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentLimits>,
+}
+
+/// The most that a source may hold, once it is unpacked. What is not named has the limit that its description tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentLimits {
+    /// All its files: `1Gi` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// One file: `512Mi` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_size: Option<Size>,
+    /// Files, folders and links: 100,000 without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub entries: Option<i64>,
+    /// Folders inside of one another: 64 without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub depth: Option<i64>,
+    /// How many times as large an archive may be once it is unpacked: 200 without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub ratio: Option<i64>,
 }

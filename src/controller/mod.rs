@@ -23,6 +23,7 @@ mod run;
 mod secret;
 mod sessions;
 mod settings;
+mod sources;
 mod start;
 mod status;
 mod unresolved;
@@ -44,6 +45,7 @@ use self::{
     lease::{Elector, Lost, Terms},
     ledger::Ledger,
     run::{Reconciler, Waker, Wakes, Wiring},
+    sources::Sources,
 };
 use crate::{
     api::{DockerHost, DockerService, ProxmoxCluster, ProxmoxVM},
@@ -85,6 +87,7 @@ pub(crate) struct Shared {
     berths: Berths,
     hosts: Waker<DockerHost>,
     services: Waker<DockerService>,
+    sources: Sources,
 }
 
 /// Runs the reconcilers until `shutdown`, or until one of them ends; with `terms`, while this process leads. What is
@@ -175,6 +178,7 @@ async fn reconcile(
     let inventories = CancellationToken::new();
     let _ended = inventories.clone().drop_guard();
     let acts = inventories.clone();
+    let fetches = inventories.clone();
     let (machines, machine_wakes) = Waker::new();
     let (clusters, cluster_wakes) = Waker::new();
     let (hosts, host_wakes) = Waker::new();
@@ -206,6 +210,7 @@ async fn reconcile(
             clusters,
             hosts,
             services,
+            sources: Sources::new(fetches.clone()),
         });
         // What any object has recorded is known before the first one is given a VMID.
         let filled = || async { proxmox_vm::fill_ledger(&shared).await.map_err(|error| describe(&error)) };

@@ -1,6 +1,8 @@
 //! Makes the changes that a step of the plan asks for. Each is safe to repeat, whatever of it was done before.
 
+mod archive;
 mod build;
+mod deliver;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     compose::model::{Hook, MountKind, Project, Service},
     convert,
+    delivery::Delivery,
     desired::{Deployment, Slot},
     engine::{
         ApiVersion, Command, Credentials, Engine, Error, InvalidReference, PullProgress, Reference, Removal, Result,
@@ -51,6 +54,8 @@ pub struct Work {
     pub owner: Owner,
     /// The project that is to be there, and what decisions were made from; of one that is to go, nothing.
     pub present: Option<(Arc<Project>, Arc<Deployment>)>,
+    /// What of the project's source goes to the host.
+    pub delivery: Arc<Delivery>,
     /// Who we are to the registry of the image that is pulled, or to those of the images that it is built from, by registry.
     pub credentials: BTreeMap<String, Credentials>,
     /// Which images containers may be made from.
@@ -79,6 +84,7 @@ impl Work {
                 engine.remove_network(id).await
             }
             Action::CreateVolume { key } => self.create_volume(key).await,
+            Action::Deliver { key, volume } => self.deliver(key, volume, &progress).await,
             Action::RemoveVolume { name } => engine.remove_volume(name).await,
             Action::Create(creation) => self.create(creation).await,
             Action::Rename { id, name } => engine.rename_container(id, name).await,
@@ -156,12 +162,16 @@ impl Work {
         let mut all =
             self.owner.labels(Thing::Container { service, number: *number, name: proper_name, config, image });
         let made_for: Vec<_> = networks.iter().map(|(key, id)| format!("{key}={id}")).collect();
+        let described = deployment.services.get(service);
+        let contents: Vec<_> = described.into_iter().flat_map(|service| deployment.contents_of(service)).collect();
+        let contents = contents.join(",");
         for (key, value) in [
             (compose::CONFIG_HASH, config),
             (identity::CONFIG, config),
             (identity::RELEASE, &deployment.release),
             (identity::CONTAINER, proper_name),
             (identity::NETWORKS, &made_for.join(",")),
+            (identity::CONTENTS, &contents),
         ] {
             all.insert(key.to_owned(), value.clone());
         }
@@ -293,6 +303,9 @@ pub fn look(actions: &[Action]) -> Look {
             Action::Pull { .. } | Action::Build { .. } => look.images = true,
             Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => look.networks = true,
             Action::CreateVolume { .. } | Action::RemoveVolume { .. } => look.volumes = true,
+            Action::Deliver { volume, .. } => {
+                look.containers.insert(identity::delivery_name(volume));
+            }
             Action::Create(creation) => {
                 look.containers.insert(creation.name.clone());
                 look.volumes = true;

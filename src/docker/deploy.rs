@@ -12,6 +12,8 @@ use super::{
         Build, Deploy, FileGrant, FileObject, Mount, MountKind, Namespace, Project, PullPolicy, Restart, Service,
         VolumesFrom, VolumesFromSource,
     },
+    content::Content,
+    delivery::Delivery,
     desired::{self, Deployment, Fetch, State},
     engine::{InvalidReference, Reference},
     identity::{self, Owner},
@@ -55,6 +57,7 @@ pub fn project_name(owner: &Owner) -> String {
 /// What of the project no engine can do.
 pub fn deployment(
     project: &Project,
+    delivery: &Delivery,
     owner: &Owner,
     state: State,
     restart: Option<String>,
@@ -63,7 +66,7 @@ pub fn deployment(
     let services: BTreeMap<String, desired::Service> = project
         .services
         .iter()
-        .map(|(name, service)| Ok((name.clone(), of_service(&hasher, project, name, service)?)))
+        .map(|(name, service)| Ok((name.clone(), of_service(&hasher, project, delivery, name, service)?)))
         .collect::<Result<_, _>>()?;
     let used = |of: fn(&desired::Service) -> &BTreeSet<String>| -> BTreeSet<&String> {
         services.values().flat_map(of).collect()
@@ -75,13 +78,19 @@ pub fn deployment(
         (key.clone(), desired)
     });
     let volumes = project.volumes.iter().filter(|(key, _)| volumes.contains(key)).map(|(key, volume)| {
-        let desired =
-            desired::Volume { name: volume.name.clone(), external: volume.external, config: hasher.of(volume) };
+        let desired = desired::Volume {
+            name: volume.name.clone(),
+            external: volume.external,
+            config: hasher.of(volume),
+            content: delivery.volumes.contains_key(key),
+        };
         (key.clone(), desired)
     });
+    // What is mounted is in the project already: volumes are named after their content.
+    let contexts: Vec<_> = delivery.contexts.iter().map(|(name, context)| (name, context.digest())).collect();
     Ok(Deployment {
         project: project.name.clone(),
-        release: hasher.of(project),
+        release: hasher.of(&(project, contexts)),
         state,
         restart,
         health_deadline: health_deadline(project),
@@ -94,6 +103,7 @@ pub fn deployment(
 fn of_service(
     hasher: &Hasher<'_>,
     project: &Project,
+    delivery: &Delivery,
     name: &str,
     service: &Service,
 ) -> Result<desired::Service, Undeployable> {
@@ -116,7 +126,7 @@ fn of_service(
         replicas: service.replicas(),
         container_name: service.container_name.clone(),
         image: image.to_string(),
-        fetch: fetch(hasher, project, service),
+        fetch: fetch(hasher, project, delivery.contexts.get(name), service),
         config: config(hasher, project, service),
         networks: service.networks.keys().cloned().collect(),
         volumes: mounted.collect(),
@@ -133,8 +143,11 @@ fn of_service(
     })
 }
 
-fn fetch(hasher: &Hasher<'_>, project: &Project, service: &Service) -> Fetch {
-    let build = |build: &Build| Fetch::Build(hasher.of(&(build, files(&build.secrets, &project.secrets))));
+fn fetch(hasher: &Hasher<'_>, project: &Project, context: Option<&Content>, service: &Service) -> Fetch {
+    let build = |build: &Build| {
+        let context = context.map(Content::digest);
+        Fetch::Build(hasher.of(&(build, files(&build.secrets, &project.secrets), context)))
+    };
     match (&service.pull_policy, &service.build) {
         (Some(PullPolicy::Never), _) => Fetch::Never,
         (Some(PullPolicy::Always), _) => Fetch::Always,
@@ -234,7 +247,7 @@ mod tests {
             name: "p",
         };
         let project = compose::load(request).unwrap_or_else(|problems| panic!("{problems}")).project;
-        deployment(&project, &owner(), State::Running, None).unwrap()
+        deployment(&project, &Delivery::default(), &owner(), State::Running, None).unwrap()
     }
 
     #[test]

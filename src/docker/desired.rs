@@ -121,6 +121,9 @@ pub struct Volume {
     pub external: bool,
     /// A hash of everything that it is made from.
     pub config: String,
+    /// It belongs to a release: content is delivered into it before any container is made, and it goes when no container needs
+    /// it any more.
+    pub content: bool,
 }
 
 /// A container of a service: its service and its number, from 1.
@@ -144,6 +147,12 @@ impl Deployment {
     pub fn container_name(&self, slot: &Slot) -> String {
         let given = self.services.get(&slot.service).and_then(|service| service.container_name.clone());
         given.unwrap_or_else(|| format!("{}-{}-{}", self.project, slot.service, slot.number))
+    }
+
+    /// Names of the volumes with delivered content that a service mounts.
+    pub fn contents_of(&self, service: &Service) -> impl Iterator<Item = &str> {
+        let volumes = service.volumes.iter().filter_map(|key| self.volumes.get(key));
+        volumes.filter(|volume| volume.content).map(|volume| volume.name.as_str())
     }
 
     /// Whether a service is expected to do its work and end.

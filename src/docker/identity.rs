@@ -29,6 +29,12 @@ pub const CONTAINER: &str = "cloudfaster.app/container";
 pub const RESTART: &str = "cloudfaster.app/restart";
 /// The networks that a container was made for, as `key=id`, separated by commas.
 pub const NETWORKS: &str = "cloudfaster.app/networks";
+/// On a volume: content is delivered into it, and it goes with the last release that needs it.
+pub const CONTENT: &str = "cloudfaster.app/content";
+/// Names of the volumes with delivered content that a container was made for, separated by commas.
+pub const CONTENTS: &str = "cloudfaster.app/contents";
+/// The service that the containers seem to be of by which content is delivered. No compose file can have one of this name.
+pub const DELIVERY: &str = "cloudfaster:delivery";
 /// The target of an anonymous volume.
 pub const TARGET: &str = "cloudfaster.app/target";
 /// An annotation of the object: the uid of a former object of this name whose things it takes over.
@@ -132,6 +138,11 @@ impl Owner {
 pub fn waiting_name(proper: &str, config: &str, image: &str) -> String {
     let hash = hash([config, image]);
     format!("{}_{proper}", hash.get(..12).unwrap_or_default())
+}
+
+/// The name of the container by which content is delivered into a volume.
+pub fn delivery_name(volume: &str) -> String {
+    format!("{volume}-delivery")
 }
 
 /// The name of a container that makes room for another.

@@ -5,6 +5,7 @@ pub mod command;
 pub mod compose;
 pub mod content;
 pub mod convert;
+pub mod delivery;
 pub mod deploy;
 pub mod desired;
 pub mod engine;

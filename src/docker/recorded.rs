@@ -26,6 +26,8 @@ pub struct Recorded {
     pub hooks: BTreeSet<String>,
     /// New containers that did not come up where an older one did, which is kept instead.
     pub failed: BTreeMap<Slot, Failed>,
+    /// Names of the volumes whose content was delivered.
+    pub delivered: BTreeSet<String>,
     /// The last restart that was carried out, by what it was asked for with.
     pub restarted: Option<String>,
     /// The restart that is under way.

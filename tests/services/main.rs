@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod builds;
+mod content;
 #[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
 #[path = "../docker/support/mod.rs"]
 mod docker;

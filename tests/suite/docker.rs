@@ -2,12 +2,23 @@
 
 use std::process::Stdio;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use cloudfaster::docker::content::{Builder, Limits};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
 
 use crate::support::{Kubectl, Plane, Which, command::docker, images, run::Run};
+
+/// An archive with a page.
+fn site() -> Vec<u8> {
+    let mut builder = Builder::new(Limits::default()).expect("a temporary file");
+    builder.file(b"site/index.html", false, &b"welcome"[..]).expect("a page");
+    let mut archive = Vec::new();
+    builder.finish().expect("a tree").write_tar(&[], &mut archive).expect("an archive");
+    archive
+}
 
 /// A service on the engine that the tests use, and what is applied for it.
 struct Project {
@@ -57,7 +68,13 @@ apiVersion: v1
 kind: Secret
 metadata: {{name: settings, namespace: shop}}
 data: {{PASSWORD: aHVudGVyMg==}}
-"
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: site, namespace: shop}}
+binaryData: {{site.tar: {}}}
+",
+            STANDARD.encode(site())
         )
     }
 
@@ -75,6 +92,7 @@ spec:
   env: [{{name: LEVEL, value: info}}]
   envFrom: [{{name: settings}}]
   deletionPolicy: DeleteVolumes
+  source: {{archive: {{configMapRef: {{name: site, key: site.tar}}}}}}
   {spec}
   compose: |
     services:
@@ -91,6 +109,7 @@ spec:
       web:
         image: {image}
         environment: {{LEVEL: '$LEVEL'}}
+        volumes: ['./site:/site:ro']
         depends_on: {{store: {{condition: service_healthy}}}}
         {more}
     volumes: {{data: {{}}}}

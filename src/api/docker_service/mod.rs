@@ -3,6 +3,7 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
+mod source;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{NameRef, SecretKeyRef};
 
+pub use source::*;
 pub use status::*;
 
 /// A compose project on a Docker engine, which is brought up and kept as its compose file says until it is deleted.
@@ -46,14 +48,26 @@ pub use status::*;
     printcolumn(name = "User", type_ = "string", priority = 1, json_path = ".spec.userId"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
 )]
+#[x_kube(validation = Rule::new("has(self.compose) != has(self.composeFile)").message("give exactly one of compose and composeFile"))]
+#[x_kube(validation = Rule::new("!has(self.composeFile) || has(self.source)").message("composeFile is a path in source: give source too").field_path(".composeFile"))]
 #[x_kube(validation = Rule::new("self.hostRef == oldSelf.hostRef").message("hostRef cannot be changed: a service stays on its host, with its volumes; make a new service").field_path(".hostRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct DockerServiceSpec {
     /// The DockerHost that the service runs on. Cannot be changed.
     pub host_ref: NameRef,
-    /// The compose file, in the format of the compose specification. Variables in it are those of `env` and `envFrom`.
+    /// The compose file, in the format of the compose specification. Variables in it are those of `env` and `envFrom`. Relative
+    /// paths in it are those of `source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 262_144))]
-    pub compose: String,
+    pub compose: Option<String>,
+    /// The compose file as a path in `source`: `compose.yaml`, `deploy/docker-compose.yml`. What it names beside itself (files with
+    /// variables, folders that it binds, what it builds) is taken from there, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/].*$"))]
+    pub compose_file: Option<String>,
+    /// Where files come from: a repository or an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Variables for the compose file. They win over those of `envFrom`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

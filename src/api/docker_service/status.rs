@@ -16,6 +16,8 @@ pub enum ServicePhase {
     Pulling,
     /// Images are built.
     Building,
+    /// Content is put into its volumes.
+    Delivering,
     /// Networks, volumes and containers are made, or made anew.
     Creating,
     /// Containers start, and are waited for.
@@ -42,6 +44,7 @@ impl ServicePhase {
             Self::Pending
             | Self::Pulling
             | Self::Building
+            | Self::Delivering
             | Self::Creating
             | Self::Starting
             | Self::Running
@@ -85,6 +88,9 @@ pub struct DockerServiceStatus {
     /// Where the first published port is reached, if the DockerHost says by which address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// What of the source is deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
     /// Identifies what the spec asks for now: its compose file with all variables, content of configs and secrets included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -94,6 +100,23 @@ pub struct DockerServiceStatus {
     /// What the operator did, and has begun; written before anything else is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<ServiceRecord>,
+}
+
+/// What of a source is deployed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// The revision: `main@sha1:COMMIT` of a repository, `sha256:DIGEST` of an archive.
+    pub revision: String,
+    /// Digest of the files themselves, of all that count as the source's root.
+    pub digest: String,
+    /// What is to be known of it: that a tag was moved, that history was rewritten, that files of Git LFS are only pointers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub notes: Vec<String>,
+    /// The value of the annotation `cloudfaster.app/fetchAt` that it was last asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<String>,
 }
 
 /// What the operator did on the host, and has begun.
@@ -124,6 +147,10 @@ pub struct ServiceRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service", "number"]))]
     pub failed: Vec<FailedContainer>,
+    /// Names of the volumes into which content was delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub delivered: Vec<String>,
     /// The restart that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restarting>,

@@ -4,8 +4,14 @@ use std::{collections::BTreeMap, fmt::Display};
 
 use super::{Refused, Terms};
 use crate::{
-    api::docker_tenant::{ContainerLimits, DockerLimits, DockerTenant},
-    docker::compose::model::{Deploy, Project, Service},
+    api::{
+        docker_tenant::{ContainerLimits, ContentLimits, DockerLimits, DockerTenant},
+        size::Size,
+    },
+    docker::{
+        compose::model::{Deploy, Project, Service},
+        content::Limits,
+    },
 };
 
 const NANO: f64 = 1e9;
@@ -55,6 +61,23 @@ fn defaults(tenant: &DockerTenant) -> ContainerLimits {
     ContainerLimits { cpus: cpus.or(most.cpus), memory: memory.or(most.memory), pids: pids.or(most.pids) }
 }
 
+/// What a source of the tenant's may hold.
+pub fn content(tenant: &DockerTenant) -> Limits {
+    let asked = tenant.limits.as_ref().and_then(|limits| limits.content.clone()).unwrap_or_default();
+    let ContentLimits { size, file_size, entries, depth, ratio } = asked;
+    let all = Limits::default();
+    let bytes = |size: Option<Size>, otherwise: u64| size.map_or(otherwise, |size| size.bytes().unsigned_abs());
+    let number = |number: Option<i64>, otherwise: u64| number.map_or(otherwise, i64::unsigned_abs);
+    Limits {
+        size: bytes(size, all.size),
+        file_size: bytes(file_size, all.file_size),
+        entries: number(entries, all.entries),
+        depth: depth.and_then(|depth| u32::try_from(depth).ok()).unwrap_or(all.depth),
+        ratio: number(ratio, all.ratio),
+        ..all
+    }
+}
+
 /// Gives what the tenant's entry lays down to the containers that ask for no limit of their own.
 pub fn set_defaults(tenant: &DockerTenant, project: &mut Project) {
     let ContainerLimits { cpus, memory, pids } = defaults(tenant);
@@ -97,7 +120,7 @@ pub fn validate(tenant: &DockerTenant) -> Result<(), String> {
 
 /// Refuses what is more than the maxima.
 pub fn check(terms: &Terms<'_>, path: &str, service: &Service, refused: &mut Refused) {
-    let DockerLimits { cpus, memory, pids, containers: _, services: _ } = &terms.limits;
+    let DockerLimits { cpus, memory, pids, containers: _, services: _, content: _ } = &terms.limits;
     let asked = Asked::of(service);
     let position = |own: &str, deployed: &str| {
         let limits = service.deploy.as_ref().and_then(|deploy| deploy.limits.as_ref());

@@ -21,7 +21,11 @@ use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
 
-pub use self::{limits::set_defaults, names::admission, refused::Refused};
+pub use self::{
+    limits::{content as content_limits, set_defaults},
+    names::admission,
+    refused::Refused,
+};
 use super::policy::{Selects, matches_any};
 use crate::{
     api::{

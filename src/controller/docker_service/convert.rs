@@ -14,7 +14,7 @@ use crate::{
 
 /// What the status records.
 pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
-    let api::ServiceRecord { containers, images, completed, halted, hooks, failed, restarting } =
+    let api::ServiceRecord { containers, images, completed, halted, hooks, failed, delivered, restarting } =
         status.record.clone().unwrap_or_default();
     Recorded {
         lost: false,
@@ -27,6 +27,7 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
         halted: halted.into_iter().map(started).collect(),
         hooks: hooks.into_iter().collect(),
         failed: failed.into_iter().map(failure).collect(),
+        delivered: delivered.into_iter().collect(),
         restarted: status.restarted_at.clone(),
         restarting: restarting.map(|api::Restarting { value, before }| Restarting {
             value,
@@ -37,7 +38,7 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
 
 /// Writes what is recorded into a status.
 pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
-    let Recorded { lost: _, containers, fetched, completed, halted, hooks, failed, restarted, restarting } =
+    let Recorded { lost: _, containers, fetched, completed, halted, hooks, failed, delivered, restarted, restarting } =
         recorded.clone();
     let record = api::ServiceRecord {
         containers: containers.into_iter().map(write_made).collect(),
@@ -53,6 +54,7 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         halted: halted.into_iter().map(write_started).collect(),
         hooks: hooks.into_iter().collect(),
         failed: failed.into_iter().map(write_failure).collect(),
+        delivered: delivered.into_iter().collect(),
         restarting: restarting.map(|Restarting { value, before }| api::Restarting {
             value,
             before: before.into_iter().map(write_started).collect(),
@@ -150,6 +152,7 @@ mod tests {
                     reason: Reason::new("Unhealthy", "it is not healthy"),
                 },
             )]),
+            delivered: BTreeSet::from(["p_content-1".into()]),
             restarted: Some("monday".into()),
             restarting: Some(Restarting {
                 value: "tuesday".into(),

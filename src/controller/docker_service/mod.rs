@@ -3,6 +3,7 @@
 mod convert;
 mod report;
 mod resolve;
+mod source;
 mod tasks;
 mod variables;
 mod write;
@@ -99,6 +100,7 @@ impl Reconciler for ServiceReconciler {
         let gone = self.shared.berths.forget(name);
         for (uid, host) in gone {
             self.tasks.forget(&uid);
+            self.shared.sources.forget(&uid);
             // It may be about to go, and waits for its last service.
             self.shared.hosts.wake(ObjectRef::new(&host));
             // Others of its namespace may have been refused for its sake.
@@ -168,6 +170,8 @@ impl ServiceReconciler {
                 }
                 Step::Rest { again, .. } => {
                     self.report(&mut walk, &step, Some(&observed)).await?;
+                    let due = walk.world.supplied.as_ref().and_then(|supplied| supplied.due);
+                    let again = again.into_iter().chain(due).min();
                     return Ok(match again {
                         Some(_) => Next::After(sooner(SECRETS, again)),
                         None if reads_secrets(&walk.service) => Next::After(SECRETS),
@@ -234,6 +238,7 @@ fn work(world: &World, action: &Action) -> Work {
         engine: world.dock.engine.clone(),
         owner: world.owner.clone(),
         present,
+        delivery: world.delivery.clone(),
         credentials: world.registries.for_action(action),
         admission: world.admission.clone(),
         api: world.dock.inventory.snapshot().capacity.as_ref().map(|capacity| capacity.api).unwrap_or_default(),
@@ -256,6 +261,7 @@ fn reads_secrets(service: &DockerService) -> bool {
     let spec = &service.spec;
     !spec.env_from.is_empty()
         || !spec.registry_secrets.is_empty()
+        || spec.source.is_some()
         || spec.env.iter().any(|variable| variable.secret_key_ref.is_some())
 }
 

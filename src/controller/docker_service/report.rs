@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{convert, variables::Variables};
+use super::{convert, source::Supplied, variables::Variables};
 use crate::{
     api::{
         conditions::{self, Verdict},
@@ -42,11 +42,13 @@ pub struct Report<'a> {
     pub url: Option<String>,
     /// What nobody is to see.
     pub variables: &'a Variables,
+    /// Where its files come from.
+    pub supplied: Option<&'a Supplied>,
 }
 
 /// The status after a step.
 pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> DockerServiceStatus {
-    let Report { recorded, step: _, observed, deployment, url, variables } = report;
+    let Report { recorded, step: _, observed, deployment, url, variables, supplied } = report;
     let generation = service.metadata.generation.unwrap_or_default();
     let deleting = service.metadata.deletion_timestamp.is_some();
     let before = service.status.clone().unwrap_or_default();
@@ -57,6 +59,7 @@ pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> D
         status.project = Some(deployment.project.clone());
         status.release = Some(deployment.release.clone());
         status.url.clone_from(url);
+        status.source = supplied.map(|supplied| supplied.status.clone());
     }
     let mut ready = 0;
     if let Some(observed) = observed.filter(|observed| observed.unknown.is_none()) {
@@ -154,6 +157,7 @@ fn doing<'a>(report: &'a Report<'_>) -> Option<Doing<'a>> {
 enum Doing<'a> {
     Pull(&'a str),
     Build(&'a str),
+    Deliver,
     Make,
     Start,
     Stop,
@@ -163,6 +167,7 @@ fn of_action(action: &Action) -> Doing<'_> {
     match action {
         Action::Pull { image, .. } => Doing::Pull(image),
         Action::Build { image, .. } => Doing::Build(image),
+        Action::Deliver { .. } => Doing::Deliver,
         Action::CreateNetwork { .. }
         | Action::RemoveNetwork { .. }
         | Action::CreateVolume { .. }
@@ -181,6 +186,7 @@ fn of_key(key: &str) -> Doing<'_> {
     match key.split(' ').next().unwrap_or_default() {
         "pull" => Doing::Pull(target),
         "build" => Doing::Build(target),
+        "deliver" => Doing::Deliver,
         "start" | "unpause" | "after" => Doing::Start,
         "stop" => Doing::Stop,
         _ => Doing::Make,
@@ -198,6 +204,7 @@ fn phase(before: &DockerServiceStatus, report: &Report<'_>, deleting: bool) -> S
         Step::Look(_) | Step::Record(_) | Step::Act(_) | Step::Wait(..) => match doing(report) {
             Some(Doing::Pull(_)) => ServicePhase::Pulling,
             Some(Doing::Build(_)) => ServicePhase::Building,
+            Some(Doing::Deliver) => ServicePhase::Delivering,
             Some(_) if stops => ServicePhase::Stopping,
             Some(Doing::Make | Doing::Stop) => ServicePhase::Creating,
             Some(Doing::Start) => ServicePhase::Starting,
@@ -241,6 +248,7 @@ fn progress(report: &Report<'_>, phase: ServicePhase, ready: u32) -> i64 {
             }
             share(bytes, all, 3).saturating_add(1).saturating_mul(10)
         }
+        ServicePhase::Delivering => 40,
         ServicePhase::Creating => 50,
         ServicePhase::Starting
         | ServicePhase::Degraded
@@ -315,6 +323,14 @@ fn loading(report: &Report<'_>) -> Option<Reason> {
                     progress.parts, progress.parts_total, progress.doing
                 ));
             }
+            Doing::Deliver => {
+                word = "Delivering";
+                told.push(format!(
+                    "delivering content: {} of {} MB",
+                    megabytes(progress.bytes),
+                    megabytes(progress.bytes_total)
+                ));
+            }
             Doing::Make | Doing::Start | Doing::Stop => {}
         }
     }
@@ -333,6 +349,7 @@ fn begun(actions: &[Action]) -> Reason {
         Some(Action::CreateNetwork { key }) => ("Creating", format!("making network {key}")),
         Some(Action::RemoveNetwork { name, .. }) => ("Removing", format!("removing network {name}")),
         Some(Action::CreateVolume { key }) => ("Creating", format!("making volume {key}")),
+        Some(Action::Deliver { volume, .. }) => ("Delivering", format!("delivering content into volume {volume}")),
         Some(Action::RemoveVolume { name }) => ("Removing", format!("removing volume {name}")),
         Some(Action::Create(creation)) => ("Creating", format!("making container {}", creation.name)),
         Some(Action::Rename { name, .. }) => ("Creating", format!("renaming a container to {name}")),
@@ -351,6 +368,8 @@ fn begun(actions: &[Action]) -> Reason {
 /// What is worth a warning while all is as desired.
 fn warn(status: &mut DockerServiceStatus, report: &Report<'_>, generation: i64, now: Timestamp) {
     let Step::Rest { warnings, .. } = report.step else { return };
+    let trouble = report.supplied.and_then(|supplied| supplied.trouble.clone());
+    let warnings: Vec<_> = warnings.iter().cloned().chain(trouble).collect();
     let Some(first) = warnings.first() else {
         conditions::remove_condition(&mut status.conditions, WARNING);
         return;

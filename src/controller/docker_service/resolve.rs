@@ -5,7 +5,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
-use super::{convert, variables::Variables};
+use super::{
+    convert,
+    source::{self, Supplied},
+    variables::Variables,
+};
 use crate::{
     api::{
         DockerHost, DockerService,
@@ -28,6 +32,8 @@ use crate::{
             self,
             model::{Project, PullPolicy},
         },
+        content::Content,
+        delivery::{self, Delivery},
         deploy,
         desired::Desired,
         identity::{ADOPT_ANNOTATION, Owner},
@@ -60,6 +66,10 @@ pub struct World {
     pub admission: Option<Admission>,
     /// What nobody is to see.
     pub variables: Variables,
+    /// What of its source goes to the host.
+    pub delivery: Arc<Delivery>,
+    /// Where its files come from, if it has any.
+    pub supplied: Option<Supplied>,
 }
 
 /// Resolves an object.
@@ -78,20 +88,14 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
     let name = &service.spec.host_ref.name;
     let host = host(shared, service, deleting).await?;
     let owner = owner(shared, service);
-    let Asked { desired, project, registries, admission, variables } = if deleting {
-        let desired = Desired::Gone(convert::removal(service.spec.deletion_policy));
-        Asked {
-            desired,
-            project: None,
-            registries: Registries::default(),
-            admission: None,
-            variables: Variables::default(),
-        }
+    let asked = if deleting {
+        Asked::nothing(Desired::Gone(convert::removal(service.spec.deletion_policy)))
     } else if host.metadata.deletion_timestamp.is_some() && !held {
         return Err(wait("HostDeleting", format!("DockerHost {name} is being deleted and takes no new services")));
     } else {
         present(shared, service, &host, &owner).await?
     };
+    let Asked { desired, project, registries, admission, variables, delivery, supplied } = asked;
     let dock = shared
         .docks
         .get(name)
@@ -106,6 +110,8 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
         admission,
         variables,
         dock,
+        delivery: Arc::new(delivery),
+        supplied,
     })
 }
 
@@ -116,6 +122,23 @@ struct Asked {
     registries: Registries,
     admission: Option<Admission>,
     variables: Variables,
+    delivery: Delivery,
+    supplied: Option<Supplied>,
+}
+
+impl Asked {
+    /// Something that needs no project.
+    fn nothing(desired: Desired) -> Self {
+        Self {
+            desired,
+            project: None,
+            registries: Registries::default(),
+            admission: None,
+            variables: Variables::default(),
+            delivery: Delivery::default(),
+            supplied: None,
+        }
+    }
 }
 
 /// Whose things on the host an object's are.
@@ -160,6 +183,8 @@ async fn present(
     let DockerServiceSpec {
         host_ref: _,
         compose,
+        compose_file,
+        source,
         env,
         env_from,
         profiles,
@@ -180,15 +205,18 @@ async fn present(
     }
     let registries = Registries::read(registries.iter(), "spec.registrySecrets")?;
 
-    let project = deploy::project_name(owner);
-    let sources = compose::Sources::inline(FILE, compose);
-    let request = compose::Request {
-        sources: &sources,
-        files: &[FILE.to_owned()],
-        variables: &variables.all,
-        profiles,
-        name: &project,
+    let supplied = match source {
+        Some(source) => Some(source::supply(shared, service, source, docker_policy::content_limits(&tenant)).await?),
+        None => {
+            shared.sources.forget(&owner.uid);
+            None
+        }
     };
+    let content = supplied.as_ref().map(|supplied| supplied.content.clone());
+    let project = deploy::project_name(owner);
+    let (sources, file) = compose_file_of(compose.as_deref(), compose_file.as_deref(), content.clone())?;
+    let request =
+        compose::Request { sources: &sources, files: &[file], variables: &variables.all, profiles, name: &project };
     let loaded = compose::load(request).map_err(|problems| {
         let told: Vec<_> = problems.to_string().lines().map(str::to_owned).collect();
         stall("InvalidCompose", variables.redact(&told.join("; ")))
@@ -203,13 +231,41 @@ async fn present(
         return Err(stall(&word, format!("DockerHost {}: {message}", host.name_any())));
     }
     docker_policy::set_defaults(&tenant, &mut resolved);
+    let persistent = source.as_ref().map(|source| source.persistent_paths.as_slice()).unwrap_or_default();
+    let delivery = match &content {
+        Some(content) => delivery::take(&mut resolved, content, persistent)
+            .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?,
+        None => Delivery::default(),
+    };
     let restart = service.annotations().get(RESTARTED_AT).map(|value| restart::value(value));
-    let deployment = deploy::deployment(&resolved, owner, convert::state(*state), restart)
+    let deployment = deploy::deployment(&resolved, &delivery, owner, convert::state(*state), restart)
         .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?;
     take_place(shared, service, host, &tenant)?;
     let desired = Desired::Present(Box::new(deployment));
     let admission = Some(docker_policy::admission(&host.spec.reserved_labels, &tenant.allow.unwrap_or_default()));
-    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, admission, variables })
+    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, admission, variables, delivery, supplied })
+}
+
+/// Where the compose file is, and what is beside it.
+fn compose_file_of(
+    inline: Option<&str>,
+    path: Option<&str>,
+    content: Option<Content>,
+) -> Result<(compose::Sources, String), Unresolved> {
+    match (inline, path) {
+        (Some(text), None) => Ok((compose::Sources::inline(FILE, text).with_content(content), FILE.to_owned())),
+        (None, Some(path)) if content.is_some() => {
+            let inside = compose::inside(".", path)
+                .ok_or_else(|| stall("InvalidSpec", format!("spec.composeFile: {path:?} leaves the source")))?;
+            Ok((compose::Sources::default().with_content(content), inside))
+        }
+        (None, Some(_)) => {
+            Err(stall("InvalidSpec", "spec.composeFile is a path in spec.source: give that too".to_owned()))
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            Err(stall("InvalidSpec", "spec: give exactly one of compose and composeFile".to_owned()))
+        }
+    }
 }
 
 /// The entry of the host's that admits the object's namespace.

@@ -43,6 +43,7 @@ impl ServiceReconciler {
             deployment: None,
             url: None,
             variables: &Variables::default(),
+            supplied: None,
         };
         self.write(service, report::status(service, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
@@ -55,14 +56,14 @@ impl ServiceReconciler {
         step: &Step,
         observed: Option<&Observed>,
     ) -> Result<bool, Error> {
-        let World { desired, project, recorded, public_address, variables, .. } = &walk.world;
+        let World { desired, project, recorded, public_address, variables, supplied, .. } = &walk.world;
         let deployment = match desired {
             Desired::Present(deployment) => Some(&**deployment),
             Desired::Gone(_) => None,
         };
         let url = project.as_ref().zip(public_address.as_ref());
         let url = url.and_then(|(project, address)| report::url(project, address));
-        let report = Report { recorded, step, observed, deployment, url, variables };
+        let report = Report { recorded, step, observed, deployment, url, variables, supplied: supplied.as_ref() };
         let status = report::status(&walk.service, &report, Timestamp::now());
         let written = self.write(&walk.service, status).await?;
         let news = written.is_some();
@@ -99,6 +100,13 @@ impl ServiceReconciler {
     async fn tell(&self, before: &DockerService, after: &DockerService) {
         let old = before.status.as_ref().and_then(|status| status.phase);
         let Some(new) = &after.status else { return };
+        let revision = |status: &DockerServiceStatus| status.source.clone().map(|source| source.revision);
+        if let Some(revision) =
+            revision(new).filter(|new| before.status.as_ref().and_then(revision).as_ref() != Some(new))
+        {
+            let note = format!("the source is at {revision}");
+            self.publish(after, &event(EventType::Normal, "Fetched", "Fetch", note)).await;
+        }
         let Some(phase) = new.phase.filter(|phase| Some(*phase) != old) else { return };
         let ready = new.conditions.iter().find(|condition| condition.type_ == READY);
         // What stands still because it is to, or because we asked it to, is no trouble.

@@ -1,18 +1,23 @@
 //! Builds the image of a service.
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Work, retell};
+use super::{Work, archive, retell};
 use crate::docker::{
     compose::model::{Build as BuildSpec, BuildContext},
+    content::{self, dockerignore},
+    delivery::Parcel,
     engine::{Archive, Build, BuildProgress, Context, Error, Node, Result},
     identity,
     labels::compose,
     observed::Progress,
 };
 
-/// What a Dockerfile is called that is written into the compose file, or named nowhere.
+/// What a Dockerfile is called that is named nowhere.
 const DOCKERFILE: &str = "Dockerfile";
+/// What one is called that is written into the compose file: beside it there may be one with a name of its own.
+const INLINE: &str = ".cloudfaster.Dockerfile";
 
 impl Work {
     pub(super) async fn build(
@@ -36,16 +41,30 @@ impl Work {
             (BuildContext::Project(_), Some(dockerfile)) => {
                 let mut archive = Archive::default();
                 let content = dockerfile.clone().into_bytes().into();
-                archive.insert(DOCKERFILE, Node::File { mode: 0o644, user: 0, group: 0, content })?;
-                Context::Archive(archive.to_tar()?)
+                archive.insert(INLINE, Node::File { mode: 0o644, user: 0, group: 0, content })?;
+                match self.delivery.contexts.get(service) {
+                    Some(content) => {
+                        let content = dockerignore::apply(content, INLINE).map_err(unreadable)?;
+                        let parcel = Parcel { content, folders: Vec::new() };
+                        Context::Stream(Box::pin(archive::stream(parcel, archive.to_tar()?)))
+                    }
+                    None => Context::Archive(archive.to_tar()?),
+                }
             }
             (BuildContext::Remote(url), None) => Context::Remote(url.clone()),
-            (BuildContext::Project(_), None) => {
-                return Err(Error::Invalid(format!(
-                    "{at}: services.{service}.build.context: there are no files beside the compose file; write a \
-                     dockerfile_inline, or name the URL of a repository or archive"
-                )));
-            }
+            (BuildContext::Project(_), None) => match self.delivery.contexts.get(service) {
+                Some(content) => {
+                    let dockerfile = how.dockerfile.as_deref().unwrap_or(DOCKERFILE);
+                    let content = dockerignore::apply(content, dockerfile).map_err(unreadable)?;
+                    Context::Stream(Box::pin(archive::stream(Parcel { content, folders: Vec::new() }, Bytes::new())))
+                }
+                None => {
+                    return Err(Error::Invalid(format!(
+                        "{at}: services.{service}.build.context: there are no files beside the compose file; write a \
+                         dockerfile_inline, name the URL of a repository or archive, or give spec.source"
+                    )));
+                }
+            },
             (BuildContext::Remote(_), Some(_)) => {
                 return Err(Error::Invalid(format!(
                     "{at}: services.{service}.build.dockerfile_inline: a context that is fetched has a Dockerfile of its own"
@@ -58,7 +77,10 @@ impl Work {
         all.insert(compose::SERVICE.to_owned(), service.to_owned());
         let build = Build {
             tag: image.to_owned(),
-            dockerfile: how.dockerfile.clone().unwrap_or_else(|| DOCKERFILE.to_owned()),
+            dockerfile: match &how.dockerfile_inline {
+                Some(_) => INLINE.to_owned(),
+                None => how.dockerfile.clone().unwrap_or_else(|| DOCKERFILE.to_owned()),
+            },
             arguments: how.args.clone(),
             labels: all,
             target: how.target.clone(),
@@ -129,4 +151,8 @@ fn beyond_the_builder(build: &BuildSpec) -> Option<&'static str> {
     ]
     .into_iter()
     .find_map(|(attribute, given)| given.then_some(attribute))
+}
+
+fn unreadable(error: content::Error) -> Error {
+    Error::Invalid(format!("the build's context: {error}"))
 }

@@ -32,12 +32,12 @@ use std::cell::RefCell;
 pub use interpolate::Variables;
 pub use problem::{Problem, Problems};
 pub use render::render;
-pub use sources::{DEFAULT_FILES, DEFAULT_OVERRIDES, Sources};
+pub use sources::{DEFAULT_FILES, DEFAULT_OVERRIDES, Sources, inside};
 
 use decode::Decoder;
 use load::Loader;
 use model::{At, Project};
-use sources::{Found, folder_of, inside};
+use sources::{Found, folder_of};
 
 /// What a project is read from.
 #[derive(Clone, Copy, Debug)]

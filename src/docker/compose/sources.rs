@@ -1,8 +1,14 @@
-//! The files that a project is read from: held in memory, with paths that cannot leave their tree.
+//! The files that a project is read from, with paths that cannot leave their tree: some in memory, and behind them those of a
+//! repository or an archive.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+use crate::docker::content::{Content, Entry};
+
+/// The largest file of a repository or an archive that is read, in bytes.
+const LARGEST: u64 = 8 << 20;
 
 /// Names that are looked for, in this order, when no file is named.
 pub const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -12,14 +18,19 @@ pub const DEFAULT_OVERRIDES: [&str; 4] =
 
 /// Files by their path from the root, as in `deploy/compose.yaml`.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(BTreeMap<String, Bytes>);
+pub struct Sources {
+    files: BTreeMap<String, Bytes>,
+    content: Option<Content>,
+}
 
 /// What is at a path of the sources.
-pub enum Found<'a> {
+pub enum Found {
     /// A file with this content.
-    File(&'a Bytes),
+    File(Bytes),
     /// A folder that holds files.
     Folder,
+    /// Something that cannot be read, and why.
+    Unreadable(String),
     /// Nothing.
     Nothing,
 }
@@ -32,25 +43,34 @@ impl Sources {
 
     /// Adds a file. The path has no `.`, `..` or empty parts.
     pub fn insert(&mut self, path: String, content: Bytes) {
-        self.0.insert(path, content);
+        self.files.insert(path, content);
+    }
+
+    /// Files of a repository or an archive, behind those in memory.
+    pub fn with_content(self, content: Option<Content>) -> Self {
+        Self { content, ..self }
     }
 
     /// Looks at a path as [`inside`] gives it.
-    pub fn find(&self, path: &str) -> Found<'_> {
-        if let Some(content) = self.0.get(path) {
-            return Found::File(content);
+    pub fn find(&self, path: &str) -> Found {
+        if let Some(content) = self.files.get(path) {
+            return Found::File(content.clone());
         }
         let folder = format!("{path}/");
         let within =
-            path == "." || self.0.range(folder.clone()..).next().is_some_and(|(name, _)| name.starts_with(&folder));
-        if within { Found::Folder } else { Found::Nothing }
+            path == "." || self.files.range(folder.clone()..).next().is_some_and(|(name, _)| name.starts_with(&folder));
+        match &self.content {
+            _ if within => Found::Folder,
+            Some(content) => delivered(content, path),
+            None => Found::Nothing,
+        }
     }
 
     /// The compose files of a folder, where nobody says which: the first default name, and its override.
     pub fn default_files(&self, folder: &str) -> Vec<String> {
         let first = |names: &[&str]| {
             let paths = names.iter().filter_map(|name| inside(folder, name));
-            paths.into_iter().find(|path| self.0.contains_key(path))
+            paths.into_iter().find(|path| matches!(self.find(path), Found::File(_)))
         };
         first(&DEFAULT_FILES).into_iter().flat_map(|file| [Some(file), first(&DEFAULT_OVERRIDES)]).flatten().collect()
     }
@@ -58,7 +78,21 @@ impl Sources {
 
 impl FromIterator<(String, Bytes)> for Sources {
     fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(files: I) -> Self {
-        Self(files.into_iter().collect())
+        Self { files: files.into_iter().collect(), content: None }
+    }
+}
+
+fn delivered(content: &Content, path: &str) -> Found {
+    match content.get(path) {
+        Some(Entry::Folder) => Found::Folder,
+        Some(Entry::File { .. }) => match content.read(path, LARGEST) {
+            Ok(file) => Found::File(file),
+            Err(error) => Found::Unreadable(error.to_string()),
+        },
+        Some(Entry::Link { target }) => {
+            Found::Unreadable(format!("`{path}` is a link; name what it leads to: `{target}`"))
+        }
+        None => Found::Nothing,
     }
 }
 

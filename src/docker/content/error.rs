@@ -42,6 +42,9 @@ pub enum Error {
     /// Two names that are one on some file systems.
     #[error("`{one}` and `{other}` differ only in the case or the form of their letters: rename one of them")]
     Alike { one: String, other: String },
+    /// A line of a `.dockerignore`.
+    #[error("`{pattern}` of .dockerignore is no pattern: correct it")]
+    Pattern { pattern: String },
     /// Nothing is at the path.
     #[error("there is nothing at `{path}`")]
     Missing { path: String },

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod builder;
+pub mod dockerignore;
 mod error;
 mod limits;
 mod pack;
@@ -140,6 +141,25 @@ impl Content {
         let entries = within.collect();
         tree::check(&entries)?;
         Ok(Self::new(entries, self.0.spool.clone()))
+    }
+
+    /// What of it is left without these paths; folders that hold something that is left stay.
+    #[must_use]
+    pub fn without(&self, left_out: impl Fn(&str) -> bool) -> Self {
+        let mut entries: BTreeMap<String, Placed> = BTreeMap::new();
+        for (path, placed) in &self.0.entries {
+            if left_out(path) {
+                continue;
+            }
+            let folders = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+            for folder in folders {
+                if let Some(placed) = self.0.entries.get(folder) {
+                    entries.entry(folder.to_owned()).or_insert_with(|| placed.clone());
+                }
+            }
+            entries.insert(path.clone(), placed.clone());
+        }
+        Self::new(entries, self.0.spool.clone())
     }
 
     fn placed(&self, path: &str) -> Result<&Placed, Error> {

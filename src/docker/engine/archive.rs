@@ -16,7 +16,7 @@ use bollard::{
     query_parameters::{DownloadFromContainerOptions, UploadToContainerOptions},
 };
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Call, Engine, Error, Result, segment};
@@ -111,14 +111,31 @@ impl Engine {
     /// # Errors
     /// See [`Error`].
     pub async fn upload(&self, id: &str, folder: &str, archive: Bytes) -> Result<()> {
+        self.upload_stream(id, folder, Pieces(archive), Arc::default()).await
+    }
+
+    /// The same of an archive that comes in pieces, whose bytes are counted as they leave. Nothing says how much of an archive
+    /// that ended in an error was unpacked.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn upload_stream(
+        &self,
+        id: &str,
+        folder: &str,
+        archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+        sent: Arc<AtomicU64>,
+    ) -> Result<()> {
         let request = Call::Upload.of(id);
         let options = UploadToContainerOptions {
             path: folder.to_owned(),
             no_overwrite_dir_non_dir: Some("1".to_owned()),
             copy_uidgid: None,
         };
-        let sent = Arc::new(AtomicU64::new(0));
-        let body = body_try_stream(Pieces { rest: archive, sent: sent.clone() });
+        let counted = sent.clone();
+        let body = body_try_stream(archive.inspect_ok(move |piece| {
+            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        }));
         let answer = self.docker.upload_to_container(segment(&request)?, Some(options), body);
         let limit = self.limits.transfer;
         tokio::select! {
@@ -146,23 +163,18 @@ impl Engine {
     }
 }
 
-/// The bytes of an archive, which are counted as they leave.
-struct Pieces {
-    rest: Bytes,
-    sent: Arc<AtomicU64>,
-}
+/// The bytes of an archive.
+struct Pieces(Bytes);
 
 impl Stream for Pieces {
     type Item = std::io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.rest.is_empty() {
+        if self.0.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
-        self.sent.fetch_add(length as u64, Ordering::Relaxed);
-        Poll::Ready(Some(Ok(piece)))
+        let length = self.0.len().min(PIECE);
+        Poll::Ready(Some(Ok(self.0.split_to(length))))
     }
 }
 

@@ -1,13 +1,17 @@
 //! Building images from a context.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::Pin,
+};
 
 use bollard::{
-    body_full,
+    body_full, body_try_stream,
     models::BuildInfo,
     query_parameters::{BuildImageOptions, BuilderVersion},
 };
 use bytes::Bytes;
+use futures::Stream;
 use tokio::sync::watch;
 
 use super::{Call, Credentials, Engine, Error, Refusal, Result, containers::Tail};
@@ -16,10 +20,11 @@ use super::{Call, Credentials, Engine, Error, Refusal, Result, containers::Tail}
 const KEPT: usize = 2048;
 
 /// What an image is built from.
-#[derive(Clone, Debug)]
 pub enum Context {
     /// A tar archive.
     Archive(Bytes),
+    /// A tar archive that comes in pieces.
+    Stream(Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>),
     /// A git repository or an archive that the engine fetches itself, by its URL.
     Remote(String),
 }
@@ -75,12 +80,13 @@ impl Engine {
             .map(|(registry, credentials)| (registry.clone(), credentials.for_registry(registry)))
             .collect();
         let (body, remote) = match context {
-            Context::Archive(archive) => (archive, None),
+            Context::Archive(archive) => (body_full(archive), None),
+            Context::Stream(pieces) => (body_try_stream(pieces), None),
             // bollard wants a body in any case.
-            Context::Remote(url) => (Bytes::new(), Some(url)),
+            Context::Remote(url) => (body_full(Bytes::new()), Some(url)),
         };
         let options = BuildImageOptions { remote, ..build.options() };
-        let stream = self.docker.build_image(options, Some(credentials), Some(body_full(body)));
+        let stream = self.docker.build_image(options, Some(credentials), Some(body));
         let mut stream = Box::pin(stream);
         let mut printed = Tail::new(KEPT);
         let mut image = None;

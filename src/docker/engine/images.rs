@@ -1,11 +1,18 @@
 //! Images that the engine has.
 
 use bollard::{
+    body_full,
     models::{ImageInspect, ImageSummary},
-    query_parameters::{ListImagesOptions, RemoveImageOptions, TagImageOptions},
+    query_parameters::{CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptions, TagImageOptions},
 };
+use bytes::Bytes;
 
 use super::{Call, Engine, Error, Request, Result, filter, if_found};
+
+/// What the empty image is called.
+const EMPTY: (&str, &str) = ("cloudfaster.app/empty", "1");
+/// A tar archive ends with two blocks of zeros, and an empty one is nothing but its end.
+const END_OF_ARCHIVE: usize = 1024;
 
 impl Engine {
     /// The images with a tag that fits one of these patterns (`repository`, `repository:tag`, with `*`).
@@ -32,6 +39,24 @@ impl Engine {
     /// See [`Error`].
     pub async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>> {
         if_found(self.inspect_image(image).await)
+    }
+
+    /// The id of an image without any file, which is made if the engine lacks it: containers that are never started need one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn empty_image(&self) -> Result<String> {
+        let (repository, tag) = EMPTY;
+        let reference = format!("{repository}:{tag}");
+        if let Some(found) = self.find_image(&reference).await? {
+            return Ok(found.id.unwrap_or_default());
+        }
+        let request = Call::ImportImage.of(&reference);
+        let options = CreateImageOptionsBuilder::new().from_src("-").repo(repository).tag(tag).build();
+        let nothing = Bytes::from_static(&[0; END_OF_ARCHIVE]);
+        let mut told = Box::pin(self.docker.create_image(Some(options), Some(body_full(nothing)), None));
+        while self.next(&request, self.limits.write, &mut told).await?.is_some() {}
+        Ok(self.inspect_image(&reference).await?.id.unwrap_or_default())
     }
 
     /// Gives an image a tag; another image loses it.

@@ -64,6 +64,7 @@ fn of_refusal(refusal: &Refusal) -> (Class, &'static str) {
         _ => match call {
             Call::StartContainer | Call::RestartContainer => (Class::Retry, "StartFailed"),
             Call::PullImage => (Class::Retry, "PullFailed"),
+            Call::ImportImage => (Class::Retry, "ImportFailed"),
             Call::BuildImage => (Class::Retry, "BuildFailed"),
             Call::CreateContainer => (Class::Retry, "CreateFailed"),
             Call::StopContainer | Call::KillContainer => (Class::Retry, "StopFailed"),

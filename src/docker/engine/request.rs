@@ -48,6 +48,7 @@ pub enum Call {
     TagImage,
     RemoveImage,
     PullImage,
+    ImportImage,
     BuildImage,
 }
 
@@ -94,6 +95,7 @@ impl Call {
             Self::TagImage => "tag image",
             Self::RemoveImage => "remove image",
             Self::PullImage => "pull image",
+            Self::ImportImage => "import image",
             Self::BuildImage => "build image",
         }
     }

@@ -5,6 +5,7 @@
 //! Actions run on their own, and whether they run, or how they ended, is observed like everything else
 //! ([`TaskSight`](super::observed::TaskSight)), so that nothing blocks and nothing is begun twice.
 
+mod content;
 mod depend;
 mod fetch;
 mod health;

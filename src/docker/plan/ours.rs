@@ -62,6 +62,12 @@ impl<'a> Mine<'a> {
         networks.split(',').filter_map(|network| Some(network.split_once('=')?.1))
     }
 
+    /// Names of the volumes with delivered content that it was made for.
+    pub fn contents(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let contents = self.seen.labels.get(identity::CONTENTS).map_or("", String::as_str);
+        contents.split(',').filter(|volume| !volume.is_empty())
+    }
+
     /// The services that it depends on, and whether it restarts with them.
     pub fn depends_on(&self) -> impl Iterator<Item = (&'a str, bool)> + use<'a> {
         let depends_on = self.seen.labels.get(labels::compose::DEPENDS_ON).map_or("", String::as_str);
@@ -81,13 +87,22 @@ pub(super) struct MyNetwork<'a> {
     pub config: &'a str,
 }
 
+/// A volume of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MyVolume<'a> {
+    /// What it was made from.
+    pub config: &'a str,
+    /// Content is delivered into it.
+    pub content: bool,
+}
+
 /// What is the object's.
 #[derive(Debug, Default)]
 pub(super) struct Ours<'a> {
     pub containers: Vec<Mine<'a>>,
     pub networks: Vec<MyNetwork<'a>>,
-    /// What each volume was made from, by name.
-    pub volumes: BTreeMap<&'a str, &'a str>,
+    /// The volumes, by name.
+    pub volumes: BTreeMap<&'a str, MyVolume<'a>>,
     /// Containers with the object's labels of which nobody can say whose they are.
     unclear: Vec<&'a str>,
     /// Things of former objects of the same name: what they are, and the uid.
@@ -114,7 +129,9 @@ impl<'a> Ours<'a> {
         for seen in observed.volumes.values() {
             match owner.claim(&seen.labels, Thing::Volume { name: &seen.name }) {
                 Claim::Ours => {
-                    ours.volumes.insert(&seen.name, label(&seen.labels, identity::CONFIG));
+                    let config = label(&seen.labels, identity::CONFIG);
+                    let content = seen.labels.contains_key(identity::CONTENT);
+                    ours.volumes.insert(&seen.name, MyVolume { config, content });
                 }
                 Claim::Former(uid) => ours.former.push((format!("volume {}", seen.name), uid)),
                 Claim::Other(..) | Claim::Nobody => {}

@@ -38,6 +38,7 @@ impl<'a> Round<'a> {
         recorded.containers.retain(|id, _| there.contains(id.as_str()));
         recorded.halted.retain(|id, _| there.contains(id.as_str()));
         recorded.hooks.retain(|id| there.contains(id.as_str()));
+        recorded.delivered.retain(|volume| self.context.ours.volumes.contains_key(volume.as_str()));
         let release = &self.deployment.release;
         recorded.completed.retain(|_, done_for| done_for == release);
         let services = &self.deployment.services;
@@ -92,18 +93,20 @@ impl<'a> Round<'a> {
         let networks = self.prepare_networks();
         let volumes = self.prepare_volumes();
         let Some(volumes) = volumes else { return false };
+        let contents = self.prepare_contents();
         let images = self.prepare_images();
+        let complete = images && volumes && contents;
         let mut containers = true;
-        if images && volumes {
+        if complete {
             for slot in self.places.keys().cloned().collect::<Vec<_>>() {
                 containers &= self.prepare_container(&slot);
             }
         }
-        if images && volumes && !networks {
+        if complete && !networks {
             // All but what needs those networks is made.
             self.replace_networks();
         }
-        images && volumes && networks && containers
+        complete && networks && containers
     }
 
     /// Whether all networks are there.
@@ -137,8 +140,8 @@ impl<'a> Round<'a> {
         let incomplete = self.places.values().any(|place| place.fresh.is_none());
         for (key, volume) in &deployment.volumes {
             let name = &volume.name;
-            if let Some(config) = self.context.ours.volumes.get(name.as_str()) {
-                if !volume.external && *config != volume.config {
+            if let Some(mine) = self.context.ours.volumes.get(name.as_str()) {
+                if !volume.external && mine.config != volume.config {
                     wrong = true;
                     self.stall(
                         "VolumeChanged",

@@ -8,6 +8,7 @@ use super::{
         observed::ContainerState,
     },
     Context, Step,
+    ours::Mine,
     places::ends,
 };
 
@@ -27,6 +28,8 @@ impl Context<'_> {
                 && !deployment.completes(mine.service)
         });
         let halted = halted.map(|mine| (mine.id().to_owned(), mine.seen.started_at)).collect();
+        // No container is made before its content is there.
+        let delivered = containers.iter().flat_map(Mine::contents).map(str::to_owned).collect();
         // A restart that was asked for at a time has happened if everything was started since. Of any other nobody knows,
         // and nothing is restarted for it.
         let asked_at: Option<Timestamp> = deployment.restart.as_ref().and_then(|value| value.parse().ok());
@@ -42,6 +45,7 @@ impl Context<'_> {
         Some(self.record(|recorded| {
             recorded.lost = false;
             recorded.halted = halted;
+            recorded.delivered = delivered;
             recorded.restarted = if due { None } else { deployment.restart.clone() };
         }))
     }

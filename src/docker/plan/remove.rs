@@ -32,12 +32,16 @@ impl Context<'_> {
                 let (id, name) = (network.seen.id.clone(), network.seen.name.clone());
                 actions.push(Action::RemoveNetwork { id, name, detach: Vec::new() });
             }
-            match removal {
-                Removal::WithVolumes => {
-                    let volumes = self.ours.volumes.keys();
-                    actions.extend(volumes.map(|name| Action::RemoveVolume { name: (*name).to_owned() }));
+            for (name, volume) in &self.ours.volumes {
+                let goes = match removal {
+                    Removal::WithVolumes => true,
+                    // Nobody wrote what was delivered.
+                    Removal::KeepVolumes => volume.content,
+                    Removal::Orphan => false,
+                };
+                if goes {
+                    actions.push(Action::RemoveVolume { name: (*name).to_owned() });
                 }
-                Removal::KeepVolumes | Removal::Orphan => {}
             }
         }
         self.remove_by(actions, containers.is_empty())

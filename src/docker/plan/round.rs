@@ -89,6 +89,7 @@ impl<'a> Round<'a> {
             }
         }
         self.clear_networks();
+        self.clear_contents();
         self.into_step()
     }
 

@@ -79,6 +79,13 @@ pub enum Action {
         /// Its key.
         key: String,
     },
+    /// Puts content into a volume.
+    Deliver {
+        /// The volume's key.
+        key: String,
+        /// Its name.
+        volume: String,
+    },
     /// Removes a volume and what is in it.
     RemoveVolume {
         /// Its name.
@@ -176,6 +183,7 @@ impl Action {
             Self::CreateNetwork { key } => format!("create network {key}"),
             Self::RemoveNetwork { id, .. } => format!("remove network {id}"),
             Self::CreateVolume { key } => format!("create volume {key}"),
+            Self::Deliver { key: _, volume } => format!("deliver {volume}"),
             Self::RemoveVolume { name } => format!("remove volume {name}"),
             Self::Create(creation) => format!("create {}", creation.name),
             Self::Rename { id, name } => format!("rename {id} {name}"),
@@ -197,6 +205,7 @@ impl Action {
             Self::CreateNetwork { .. } => "CreateNetwork",
             Self::RemoveNetwork { .. } => "RemoveNetwork",
             Self::CreateVolume { .. } => "CreateVolume",
+            Self::Deliver { .. } => "Deliver",
             Self::RemoveVolume { .. } => "RemoveVolume",
             Self::Create(_) => "Create",
             Self::Rename { .. } => "Rename",

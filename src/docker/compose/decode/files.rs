@@ -79,14 +79,18 @@ impl Decoder<'_> {
                 item.complain(format!("`{path}` is a folder"), "name a file");
                 return None;
             }
+            Found::Unreadable(why) => {
+                item.complain(why, "name a file that can be read");
+                return None;
+            }
         };
         if content.len() > MAX_FILE {
             item.complain(format!("`{path}` has more than {} KiB", MAX_FILE / 1024), "make it smaller");
             return None;
         }
         self.spend(content.len(), item).then_some(())?;
-        match std::str::from_utf8(content) {
-            Ok(text) => Some((path.to_owned(), text.to_owned())),
+        match String::from_utf8(content.into()) {
+            Ok(text) => Some((path.to_owned(), text)),
             Err(_) => {
                 item.complain(format!("`{path}` is not in UTF-8"), "save it in UTF-8");
                 None
@@ -159,6 +163,10 @@ impl Decoder<'_> {
             Found::File(content) => Some(content.to_vec()),
             Found::Folder => {
                 item.complain(format!("`{path}` is a folder"), "name a file, or mount the folder as a volume");
+                None
+            }
+            Found::Unreadable(why) => {
+                item.complain(why, "name a file that can be read");
                 None
             }
             Found::Nothing => {

@@ -91,7 +91,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Vec<Document>, Problem> {
         let text = self.text(file, asked_at, "")?;
         let mut read = Vec::new();
-        for mut node in documents(file, text, &mut self.budget)? {
+        for mut node in documents(file, &text, &mut self.budget)? {
             let resets = Resets::extract(&mut node)?;
             let mut interpolation = Interpolation {
                 variables,
@@ -113,12 +113,12 @@ impl<'a> Loader<'a> {
     }
 
     /// The text of a file.
-    pub fn text(&mut self, file: &str, asked_at: &At, asked_by: &str) -> Result<&'a str, Problem> {
+    pub fn text(&mut self, file: &str, asked_at: &At, asked_by: &str) -> Result<String, Problem> {
         let problem = |message: String, remedy: &str| Problem::new(asked_at, asked_by, message, remedy);
-        let sources: &'a Sources = self.sources;
-        let content = match sources.find(file) {
+        let content = match self.sources.find(file) {
             Found::File(content) => content,
             Found::Folder => return Err(problem(format!("`{file}` is a folder"), "name a file")),
+            Found::Unreadable(why) => return Err(problem(why, "name a file that can be read")),
             Found::Nothing => {
                 return Err(problem(
                     format!("there is no file `{file}`"),
@@ -131,7 +131,7 @@ impl<'a> Loader<'a> {
             return Err(problem(message, "make it smaller, or divide it"));
         }
         self.budget.spend(content.len()).map_err(|_| too_large(asked_at))?;
-        std::str::from_utf8(content).map_err(|_| problem(format!("`{file}` is not in UTF-8"), "save it in UTF-8"))
+        String::from_utf8(content.into()).map_err(|_| problem(format!("`{file}` is not in UTF-8"), "save it in UTF-8"))
     }
 
     /// The variables that a file sees: those that are given, and behind them those of `.env` files, the last of which counts.
@@ -139,7 +139,7 @@ impl<'a> Loader<'a> {
         let mut set = Variables::new();
         for file in files {
             let text = self.text(file, asked_at, "")?;
-            dotenv::parse(file, text, &mut set, &|name| given.get(name).cloned())?;
+            dotenv::parse(file, &text, &mut set, &|name| given.get(name).cloned())?;
         }
         set.extend(given.clone());
         let size = set.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();

@@ -78,7 +78,11 @@ pub fn deployment() -> Deployment {
         services: services.map(|(name, service)| (name.to_owned(), service)).into(),
         networks: [("default".to_owned(), Network { name: "p_default".into(), external: false, config: "n1".into() })]
             .into(),
-        volumes: [("data".to_owned(), Volume { name: "p_data".into(), external: false, config: "v1".into() })].into(),
+        volumes: [(
+            "data".to_owned(),
+            Volume { name: "p_data".into(), external: false, config: "v1".into(), content: false },
+        )]
+        .into(),
     }
 }
 
@@ -86,4 +90,21 @@ pub fn deployment() -> Deployment {
 pub fn only_web() -> Deployment {
     let web = server("web:1");
     Deployment { services: [("web".to_owned(), web)].into(), volumes: BTreeMap::new(), ..deployment() }
+}
+
+/// The project with content of this version delivered to `web`.
+pub fn with_content(mut deployment: Deployment, version: u32) -> Deployment {
+    deliver(&mut deployment, version);
+    deployment
+}
+
+/// Another version of the content that is delivered to `web`.
+pub fn deliver(deployment: &mut Deployment, version: u32) {
+    let name = format!("p_site-{version}");
+    let config = identity::hash(["site", &name]);
+    deployment.volumes.insert("site".into(), Volume { name, external: false, config: config.clone(), content: true });
+    if let Some(web) = deployment.services.get_mut("web") {
+        web.volumes.insert("site".into());
+        web.config = identity::hash([&web.image, &config].map(String::as_str));
+    }
 }

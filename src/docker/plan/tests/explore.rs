@@ -63,7 +63,12 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self { world: World::new(), object: Object::new(deployment()), walkers: Default::default(), changes: 0 }
+        Self {
+            world: World::new(),
+            object: Object::new(with_content(deployment(), 0)),
+            walkers: Default::default(),
+            changes: 0,
+        }
     }
 
     /// One of our containers that is known.
@@ -196,6 +201,7 @@ impl Stage {
             6 => drop(services.remove("extra")),
             7 => deployment.networks.get_mut("default").unwrap().config = config,
             8 => of(services, "web", &|web| web.fetch = Fetch::Always),
+            10 => deliver(deployment, self.changes),
             _ => of(services, "db", &|db| db.depends_on.clear()),
         }
         deployment.release = format!("r{}", self.changes + 1);
@@ -212,7 +218,7 @@ impl Stage {
             }
             let calls = self.world.calls.len();
             let last = self.walkers[0].reconcile(&mut self.object, &mut self.world);
-            rested = if matches!(last, Step::Rest { .. }) { rested + 1 } else { 0 };
+            rested = if matches!(&last, Step::Rest { warnings, .. } if warnings.is_empty()) { rested + 1 } else { 0 };
             if rested > 2 {
                 assert!(
                     self.world.calls[calls..].is_empty(),
@@ -221,8 +227,10 @@ impl Stage {
                 );
                 return self.check_rest();
             }
-            if let Step::Stall(reason) | Step::Wait(reason, _) = &last {
-                self.do_as_told(&reason.word);
+            match &last {
+                Step::Stall(reason) | Step::Wait(reason, _) => self.do_as_told(&reason.word),
+                Step::Rest { warnings, .. } => warnings.iter().for_each(|warning| self.do_as_told(&warning.word)),
+                _ => {}
             }
             self.world.settle();
             self.world.seconds += 20;
@@ -250,6 +258,7 @@ impl Stage {
                     held.seen.name = identity::former_name(&held.seen.labels[identity::CONTAINER], &held.seen.id);
                 }
             }
+            "VolumeInUse" => self.world.containers.retain(|_, held| held.mine),
             "NetworkInUse" => {
                 for held in self.world.containers.values_mut().filter(|held| !held.mine) {
                     held.seen.networks.clear();
@@ -311,6 +320,11 @@ impl Stage {
         for volume in volumes.values() {
             assert!(self.world.volumes.get(&volume.name).is_some_and(|(_, mine)| *mine), "{} is missing", volume.name);
         }
+        let delivered = self.world.volumes.values().filter(|(seen, _)| seen.labels.contains_key(identity::CONTENT));
+        for (seen, _) in delivered {
+            assert!(volumes.values().any(|volume| volume.name == seen.name), "{} is of a former release", seen.name);
+            assert!(self.world.filled.contains(&seen.name), "{} is empty", seen.name);
+        }
     }
 
     fn check_gone(&self) {
@@ -320,8 +334,10 @@ impl Stage {
         let left: Vec<_> = self.world.mine().collect();
         assert!(left.is_empty(), "released with {left:?}");
         assert!(!self.world.networks.values().any(|(_, mine)| *mine), "released with a network");
-        let volumes = self.world.volumes.values().any(|(_, mine)| *mine);
-        assert!(!volumes || self.object.removal == Removal::KeepVolumes, "released with a volume");
+        for (seen, _) in self.world.volumes.values().filter(|(_, mine)| *mine) {
+            let written = !seen.labels.contains_key(identity::CONTENT);
+            assert!(written && self.object.removal == Removal::KeepVolumes, "released with {}", seen.name);
+        }
     }
 }
 
@@ -354,7 +370,7 @@ fn events() -> impl Strategy<Value = Event> {
         12 => people,
         2 => Just(Event::LoseStatus),
         1 => Just(Event::Delete),
-        8 => (0..10_u32).prop_map(Event::Change),
+        8 => (0..11_u32).prop_map(Event::Change),
         2 => prop_oneof![Just(State::Running), Just(State::Stopped)].prop_map(Event::Ask),
         2 => Just(Event::AskRestart),
         1 => prop_oneof![Just(Removal::KeepVolumes), Just(Removal::WithVolumes), Just(Removal::Orphan)]
@@ -386,7 +402,7 @@ fn whatever_happens_it_comes_to_its_rest_and_touches_nothing_foreign() {
 #[test]
 fn a_kill_after_any_instruction_leaves_nothing_too_many_and_nothing_too_few() {
     let mut longest = 0;
-    for change in [None, Some(0), Some(1), Some(7)] {
+    for change in [None, Some(0), Some(1), Some(7), Some(10)] {
         for lose_status in [false, true] {
             for kill_at in 0.. {
                 let mut stage = Stage::new();

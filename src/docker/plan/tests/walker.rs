@@ -177,7 +177,10 @@ impl Walker {
             Ok(()) => {
                 self.failures.remove(&key);
                 self.tasks.remove(&key);
-                if matches!(action, Action::Pull { .. } | Action::Build { .. } | Action::AfterStart { .. }) {
+                if matches!(
+                    action,
+                    Action::Pull { .. } | Action::Build { .. } | Action::Deliver { .. } | Action::AfterStart { .. }
+                ) {
                     self.tasks.insert(key, TaskSight::Succeeded { at: at(world.seconds) });
                 }
             }

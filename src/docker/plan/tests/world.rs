@@ -46,6 +46,8 @@ pub struct World {
     pub networks: BTreeMap<String, (Network, bool)>,
     /// Volumes, and whether they are ours.
     pub volumes: BTreeMap<String, (Volume, bool)>,
+    /// Volumes into which everything was delivered.
+    pub filled: BTreeSet<String>,
     pub images: BTreeMap<String, Image>,
     /// What the registry has.
     pub registry: BTreeMap<String, String>,
@@ -155,6 +157,10 @@ impl World {
             return Err(lost);
         }
         self.calls.push(action.key());
+        if let (Action::Deliver { volume, .. }, Fault::LostAfter) = (action, fault) {
+            self.interrupt_delivery(volume, owner);
+            return Err(lost);
+        }
         let done = self.carry_out(action, owner, deployment);
         if fault == Fault::LostAfter { Err(lost) } else { done }
     }
@@ -205,6 +211,9 @@ impl World {
                 if !self.volumes.contains_key(&volume.name) {
                     let mut all = owner.labels(Thing::Volume { name: &volume.name });
                     all.insert(identity::CONFIG.into(), volume.config.clone());
+                    if volume.content {
+                        all.insert(identity::CONTENT.into(), "site".into());
+                    }
                     self.volumes.insert(volume.name.clone(), (Volume { name: volume.name.clone(), labels: all }, true));
                 }
                 Ok(())
@@ -212,7 +221,20 @@ impl World {
             Action::RemoveVolume { name } => {
                 let Some((_, mine)) = self.volumes.get(name) else { return Ok(()) };
                 assert!(mine, "a foreign volume is removed");
+                let used = |held: &Held| label(&held.seen, identity::CONTENTS).split(',').any(|volume| volume == name);
+                if self.containers.values().any(used) {
+                    return Err((Class::LookAgain, "InUse", true));
+                }
                 self.volumes.remove(name);
+                self.filled.remove(name);
+                Ok(())
+            }
+            Action::Deliver { volume, .. } => {
+                if !self.volumes.get(volume).is_some_and(|(_, mine)| *mine) {
+                    return Err(LOOK_AGAIN);
+                }
+                self.containers.retain(|_, held| held.seen.name != identity::delivery_name(volume));
+                self.filled.insert(volume.clone());
                 Ok(())
             }
             Action::Create(creation) => self.create(creation, owner, deployment),
@@ -255,6 +277,32 @@ impl World {
         }
     }
 
+    /// A delivery is cut off in the middle.
+    fn interrupt_delivery(&mut self, volume: &str, owner: &Owner) {
+        let name = identity::delivery_name(volume);
+        if self.containers.values().any(|held| held.seen.name == name) || !self.volumes.contains_key(volume) {
+            return;
+        }
+        let service = identity::DELIVERY;
+        let mut all =
+            owner.labels(Thing::Container { service, number: 1, name: &name, config: volume, image: "sha256:empty" });
+        for (key, value) in [
+            (labels::compose::SERVICE, service),
+            (labels::compose::CONTAINER_NUMBER, "1"),
+            (labels::compose::IMAGE, "sha256:empty"),
+            (identity::CONFIG, volume),
+            (identity::CONTAINER, &name),
+            (identity::CONTENTS, volume),
+            (identity::NETWORKS, ""),
+        ] {
+            all.insert(key.into(), value.into());
+        }
+        let id = self.id("c");
+        let seen = Container { id: id.clone(), name, labels: all, ..Container::default() };
+        let held = Held { seen, mine: true, slot: Slot::new(service, 1), port: None, shares: Vec::new() };
+        self.containers.insert(id, held);
+    }
+
     fn own(&mut self, id: &str) -> Result<&mut Held, Refusal> {
         let held = self.containers.get_mut(id).ok_or(LOOK_AGAIN)?;
         assert!(held.mine, "a foreign container is changed: {:?}", held.seen);
@@ -287,6 +335,7 @@ impl World {
             (identity::CONTAINER, proper_name.clone()),
             (identity::RELEASE, deployment.release.clone()),
             (identity::NETWORKS, ids.join(",")),
+            (identity::CONTENTS, deployment.contents_of(service).collect::<Vec<_>>().join(",")),
         ] {
             all.insert(key.into(), value);
         }
@@ -326,6 +375,9 @@ impl World {
             .collect();
         if ids.iter().any(|id| !self.networks.contains_key(*id)) {
             return Err((Class::LookAgain, "NotFound", true));
+        }
+        for volume in label(&held.seen, identity::CONTENTS).split(',').filter(|volume| !volume.is_empty()) {
+            assert!(self.filled.contains(volume), "{} starts without its content", held.seen.name);
         }
         let is_up = |id: &String| self.containers.get(id).is_some_and(|held| held.seen.state.is_up());
         if !held.shares.iter().all(is_up) {
@@ -431,4 +483,8 @@ impl World {
         let held = Held { seen, mine: false, slot, port: None, shares: Vec::new() };
         self.containers.insert(id, held);
     }
+}
+
+fn label<'a>(seen: &'a Container, key: &str) -> &'a str {
+    seen.labels.get(key).map_or("", String::as_str)
 }

@@ -1,0 +1,108 @@
+//! Puts content into a volume, on whatever host: by the engine's archive API, through a container that is never started.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use bytes::Bytes;
+use tokio::{sync::watch, time::interval};
+
+use super::{Work, archive};
+use crate::docker::{
+    engine::{Error, Removal, Result},
+    identity::{self, Claim, Thing},
+    labels::compose,
+    observed::Progress,
+};
+
+/// Where the volume is mounted in the container by which it is filled.
+const TARGET: &str = "/content";
+/// How often it is told how far it is.
+const TOLD: Duration = Duration::from_millis(500);
+
+impl Work {
+    /// What was delivered before into this volume is written again: one that is cut off leaves nothing that the next does not
+    /// mend.
+    pub(super) async fn deliver(&self, key: &str, volume: &str, progress: &watch::Sender<Progress>) -> Result<()> {
+        let Some(parcel) = self.delivery.volumes.get(key) else {
+            return Err(Error::Invalid(format!("there is no content for volume {key} any more")));
+        };
+        let name = identity::delivery_name(volume);
+        let image = self.engine.empty_image().await?;
+        let thing =
+            Thing::Container { service: identity::DELIVERY, number: 1, name: &name, config: volume, image: &image };
+        self.clear_the_way(&name, thing).await?;
+        let body = self.carrier(volume, &name, &image, thing);
+        let container = self.engine.create_container(&name, None, body).await?.id;
+        let sent = Arc::new(AtomicU64::new(0));
+        let upload =
+            self.engine.upload_stream(&container, TARGET, archive::stream(parcel.clone(), Bytes::new()), sent.clone());
+        let told = tell(progress, &sent, parcel.content.size());
+        tokio::select! {
+            done = upload => done?,
+            never = told => match never {},
+        }
+        self.engine.remove_container(&container, Removal::default()).await
+    }
+
+    /// Removes what a delivery left that was cut off.
+    async fn clear_the_way(&self, name: &str, thing: Thing<'_>) -> Result<()> {
+        let Some(found) = self.engine.find_container(name).await? else { return Ok(()) };
+        let found_labels = found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect();
+        match self.owner.claim(&found_labels, thing) {
+            Claim::Ours => self.engine.remove_container(&found.id.unwrap_or_default(), Removal::default()).await,
+            Claim::Former(_) | Claim::Other(..) | Claim::Nobody => Err(Error::Invalid(format!(
+                "the container {name} on the host is not this object's and is not touched: remove or rename it"
+            ))),
+        }
+    }
+
+    fn carrier(&self, volume: &str, name: &str, image: &str, thing: Thing<'_>) -> ContainerCreateBody {
+        let mut all = self.owner.labels(thing);
+        // Compose's own tools see only what has a hash of its configuration, which this has not.
+        for (key, value) in [
+            (compose::SERVICE, identity::DELIVERY),
+            (compose::CONTAINER_NUMBER, "1"),
+            (compose::IMAGE, image),
+            (identity::CONFIG, volume),
+            (identity::CONTAINER, name),
+            (identity::CONTENTS, volume),
+        ] {
+            all.insert(key.to_owned(), value.to_owned());
+        }
+        let mount = Mount {
+            target: Some(TARGET.to_owned()),
+            source: Some(volume.to_owned()),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+            ..Mount::default()
+        };
+        ContainerCreateBody {
+            image: Some(image.to_owned()),
+            // There is none: it is never started.
+            entrypoint: Some(vec!["/none".to_owned()]),
+            labels: Some(all.into_iter().collect()),
+            host_config: Some(HostConfig {
+                mounts: Some(vec![mount]),
+                network_mode: Some("none".to_owned()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        }
+    }
+}
+
+/// Tells again and again how much was sent.
+async fn tell(progress: &watch::Sender<Progress>, sent: &AtomicU64, total: u64) -> std::convert::Infallible {
+    let mut ticks = interval(TOLD);
+    loop {
+        ticks.tick().await;
+        let bytes = sent.load(Ordering::Relaxed).min(total);
+        progress.send_replace(Progress { bytes, bytes_total: total, ..Progress::default() });
+    }
+}
