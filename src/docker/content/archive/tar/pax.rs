@@ -75,7 +75,7 @@ mod tests {
     fn what_is_no_record_is_refused() {
         for data in [
             b"8 path=a".as_slice(),
-            b"10 path=a\n",
+            b"11 path=a\n",
             b" path=a\n",
             b"9 path=\n",
             b"+9 path=a\n",

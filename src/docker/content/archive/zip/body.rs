@@ -73,7 +73,9 @@ fn inflate(packed: &mut impl BufRead, state: &mut Decompress, into: &mut [u8]) -
         let input = packed.fill_buf()?;
         let last = input.is_empty();
         let flush = if last { FlushDecompress::Finish } else { FlushDecompress::None };
-        let status = state.decompress(input, into, flush).map_err(io::Error::from)?;
+        let status = state.decompress(input, into, flush);
+        // The library's own error has no kind that tells it from one of the disk.
+        let status = status.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let taken = usize::try_from(state.total_in().saturating_sub(taken)).unwrap_or_default();
         let given = usize::try_from(state.total_out().saturating_sub(given)).unwrap_or_default();
         packed.consume(taken);
