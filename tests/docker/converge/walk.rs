@@ -168,7 +168,7 @@ pub fn deployment(project: &Project) -> Deployment {
             .iter()
             .map(|(key, volume)| {
                 let config = hash(serde_json::to_string(volume).unwrap());
-                (key.clone(), Volume { name: volume.name.clone(), external: false, config })
+                (key.clone(), Volume { name: volume.name.clone(), external: false, config, content: false })
             })
             .collect(),
     }
@@ -288,6 +288,7 @@ impl Object {
         let present = (Arc::new(self.project.clone()), Arc::new(self.deployment.clone()));
         let work = actions.iter().map(|action| {
             let work = Work {
+                delivery: Arc::default(),
                 engine: proxy.engine(),
                 owner: self.owner.clone(),
                 present: self.removal.is_none().then(|| present.clone()),
