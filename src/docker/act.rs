@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerStateStatusEnum, ImageConfig, VolumeCreateRequest};
+use bollard::models::{ContainerStateStatusEnum, EndpointSettings, ImageConfig, VolumeCreateRequest};
 use tokio::sync::watch;
 
 use super::{
@@ -77,6 +77,9 @@ impl Work {
             Action::Pull { image, .. } => self.pull(image, &progress).await,
             Action::Build { service, image, cause } => self.build(service, image, cause, &progress).await,
             Action::CreateNetwork { key } => self.create_network(key).await,
+            Action::ConnectProxy { network, proxy } => {
+                engine.connect_network(network, proxy, EndpointSettings::default()).await
+            }
             Action::RemoveNetwork { id, name: _, detach } => {
                 for container in detach {
                     engine.disconnect_network(id, container).await?;
@@ -301,6 +304,7 @@ pub fn look(actions: &[Action]) -> Look {
     for action in actions {
         match action {
             Action::Pull { .. } | Action::Build { .. } => look.images = true,
+            Action::ConnectProxy { .. } => {}
             Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => look.networks = true,
             Action::CreateVolume { .. } | Action::RemoveVolume { .. } => look.volumes = true,
             Action::Deliver { volume, .. } => {

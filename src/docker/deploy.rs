@@ -73,8 +73,12 @@ pub fn deployment(
     };
     let (networks, volumes) = (used(|service| &service.networks), used(|service| &service.volumes));
     let networks = project.networks.iter().filter(|(key, _)| networks.contains(key)).map(|(key, network)| {
-        let desired =
-            desired::Network { name: network.name.clone(), external: network.external, config: hasher.of(network) };
+        let desired = desired::Network {
+            name: network.name.clone(),
+            external: network.external,
+            config: hasher.of(network),
+            proxy: network.labels.get(identity::PROXY).cloned(),
+        };
         (key.clone(), desired)
     });
     let volumes = project.volumes.iter().filter(|(key, _)| volumes.contains(key)).map(|(key, volume)| {

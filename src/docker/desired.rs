@@ -110,6 +110,8 @@ pub struct Network {
     pub external: bool,
     /// A hash of everything that it is made from.
     pub config: String,
+    /// The host's proxy, by the name of its container, which is connected to it.
+    pub proxy: Option<String>,
 }
 
 /// A volume.

@@ -29,6 +29,8 @@ pub const CONTAINER: &str = "cloudfaster.app/container";
 pub const RESTART: &str = "cloudfaster.app/restart";
 /// The networks that a container was made for, as `key=id`, separated by commas.
 pub const NETWORKS: &str = "cloudfaster.app/networks";
+/// On a network: the name of the container of the host's proxy, which is connected to it and is let go before it is removed.
+pub const PROXY: &str = "cloudfaster.app/proxy";
 /// On a volume: content is delivered into it, and it goes with the last release that needs it.
 pub const CONTENT: &str = "cloudfaster.app/content";
 /// Names of the volumes with delivered content that a container was made for, separated by commas.

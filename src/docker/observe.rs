@@ -238,6 +238,13 @@ pub async fn look(engine: &Engine, looks: Vec<Look>, observed: &mut Observed) ->
                 let strangers = strangers.map(|Network { id, labels, .. }| Stranger { id, labels }).collect();
                 observed.network_names.insert(name, strangers);
             }
+            Look::Proxy(name) => {
+                let networks = engine.find_container(&name).await?.map(|found| {
+                    let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+                    networks.into_values().filter_map(|endpoint| endpoint.network_id).collect()
+                });
+                observed.proxies.insert(name, networks);
+            }
             Look::VolumeName(name) => {
                 let found = engine.find_volume(&name).await?.map(|found| volume(&found));
                 observed.volume_names.insert(name, found);

@@ -22,6 +22,9 @@ pub struct Observed {
     pub names: BTreeMap<String, Option<Stranger>>,
     /// The networks of a name that are not among `networks`, as far as it was looked at.
     pub network_names: BTreeMap<String, Vec<Stranger>>,
+    /// Ids of the networks that the host's proxies are connected to, by the names of their containers, as far as they were looked
+    /// at and are there.
+    pub proxies: BTreeMap<String, Option<BTreeSet<String>>>,
     /// The volume of a name, as far as it was looked at.
     pub volume_names: BTreeMap<String, Option<Volume>>,
     /// The images, by reference, as far as they were looked at.

@@ -169,6 +169,7 @@ fn of_action(action: &Action) -> Doing<'_> {
         Action::Build { image, .. } => Doing::Build(image),
         Action::Deliver { .. } => Doing::Deliver,
         Action::CreateNetwork { .. }
+        | Action::ConnectProxy { .. }
         | Action::RemoveNetwork { .. }
         | Action::CreateVolume { .. }
         | Action::RemoveVolume { .. }
@@ -347,6 +348,7 @@ fn begun(actions: &[Action]) -> Reason {
         Some(Action::Pull { image, .. }) => ("Pulling", format!("pulling {image}")),
         Some(Action::Build { image, .. }) => ("Building", format!("building {image}")),
         Some(Action::CreateNetwork { key }) => ("Creating", format!("making network {key}")),
+        Some(Action::ConnectProxy { proxy, .. }) => ("Creating", format!("connecting the proxy {proxy}")),
         Some(Action::RemoveNetwork { name, .. }) => ("Removing", format!("removing network {name}")),
         Some(Action::CreateVolume { key }) => ("Creating", format!("making volume {key}")),
         Some(Action::Deliver { volume, .. }) => ("Delivering", format!("delivering content into volume {volume}")),

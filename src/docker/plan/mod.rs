@@ -12,6 +12,7 @@ mod health;
 mod ours;
 mod places;
 mod prepare;
+mod proxy;
 mod recover;
 mod remove;
 mod round;

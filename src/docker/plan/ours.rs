@@ -87,6 +87,13 @@ pub(super) struct MyNetwork<'a> {
     pub config: &'a str,
 }
 
+impl MyNetwork<'_> {
+    /// The proxy that may be connected to it.
+    pub fn proxy(&self) -> Option<String> {
+        self.seen.labels.get(identity::PROXY).cloned()
+    }
+}
+
 /// A volume of ours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MyVolume<'a> {

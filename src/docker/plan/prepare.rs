@@ -317,7 +317,7 @@ impl<'a> Round<'a> {
         self.act(Action::RemoveNetwork {
             id: network.seen.id.clone(),
             name: network.seen.name.clone(),
-            detach: detach.map(|mine| mine.id().to_owned()).collect(),
+            detach: detach.map(|mine| mine.id().to_owned()).chain(network.proxy()).collect(),
         });
     }
 

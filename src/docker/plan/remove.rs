@@ -30,7 +30,7 @@ impl Context<'_> {
         if containers.is_empty() {
             for network in &self.ours.networks {
                 let (id, name) = (network.seen.id.clone(), network.seen.name.clone());
-                actions.push(Action::RemoveNetwork { id, name, detach: Vec::new() });
+                actions.push(Action::RemoveNetwork { id, name, detach: network.proxy().into_iter().collect() });
             }
             for (name, volume) in &self.ours.volumes {
                 let goes = match removal {

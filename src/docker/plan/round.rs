@@ -88,6 +88,7 @@ impl<'a> Round<'a> {
                 }
             }
         }
+        self.meet_proxies();
         self.clear_networks();
         self.clear_contents();
         self.into_step()

@@ -16,6 +16,8 @@ pub enum Look {
     NetworkName(String),
     /// What has a volume's name.
     VolumeName(String),
+    /// The networks of a proxy, by the name of its container.
+    Proxy(String),
     /// An image, by reference.
     Image(String),
     /// The last lines of a container's log, by id.
@@ -65,13 +67,20 @@ pub enum Action {
         /// Its key.
         key: String,
     },
+    /// Connects the host's proxy to a network.
+    ConnectProxy {
+        /// The network's id.
+        network: String,
+        /// The name of the proxy's container.
+        proxy: String,
+    },
     /// Removes a network.
     RemoveNetwork {
         /// Its id.
         id: String,
         /// Its name.
         name: String,
-        /// Ids of containers of the object's that are attached to it and do not run.
+        /// Ids of containers of the object's that are attached to it and do not run, and the name of the host's proxy if it is.
         detach: Vec<String>,
     },
     /// Makes a volume.
@@ -181,6 +190,7 @@ impl Action {
             Self::Pull { image, cause } => format!("pull {image} {cause}"),
             Self::Build { service: _, image, cause } => format!("build {image} {cause}"),
             Self::CreateNetwork { key } => format!("create network {key}"),
+            Self::ConnectProxy { network, proxy } => format!("connect {proxy} {network}"),
             Self::RemoveNetwork { id, .. } => format!("remove network {id}"),
             Self::CreateVolume { key } => format!("create volume {key}"),
             Self::Deliver { key: _, volume } => format!("deliver {volume}"),
@@ -203,6 +213,7 @@ impl Action {
             Self::Pull { .. } => "Pull",
             Self::Build { .. } => "Build",
             Self::CreateNetwork { .. } => "CreateNetwork",
+            Self::ConnectProxy { .. } => "ConnectProxy",
             Self::RemoveNetwork { .. } => "RemoveNetwork",
             Self::CreateVolume { .. } => "CreateVolume",
             Self::Deliver { .. } => "Deliver",

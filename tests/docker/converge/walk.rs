@@ -160,7 +160,7 @@ pub fn deployment(project: &Project) -> Deployment {
             .iter()
             .map(|(key, network)| {
                 let config = hash(serde_json::to_string(network).unwrap());
-                (key.clone(), Network { name: network.name.clone(), external: false, config })
+                (key.clone(), Network { name: network.name.clone(), external: false, config, proxy: None })
             })
             .collect(),
         volumes: project

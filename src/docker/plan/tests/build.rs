@@ -76,8 +76,11 @@ pub fn deployment() -> Deployment {
         restart: None,
         health_deadline: SignedDuration::from_secs(60),
         services: services.map(|(name, service)| (name.to_owned(), service)).into(),
-        networks: [("default".to_owned(), Network { name: "p_default".into(), external: false, config: "n1".into() })]
-            .into(),
+        networks: [(
+            "default".to_owned(),
+            Network { name: "p_default".into(), external: false, config: "n1".into(), proxy: None },
+        )]
+        .into(),
         volumes: [(
             "data".to_owned(),
             Volume { name: "p_data".into(), external: false, config: "v1".into(), content: false },
@@ -107,4 +110,15 @@ pub fn deliver(deployment: &mut Deployment, version: u32) {
         web.volumes.insert("site".into());
         web.config = identity::hash([&web.image, &config].map(String::as_str));
     }
+}
+
+/// The project with a network on which the host's proxy meets `web`.
+pub fn with_proxy(mut deployment: Deployment) -> Deployment {
+    let proxy = Some("edge".into());
+    let network = Network { name: "p_ingress".into(), external: false, config: "i1".into(), proxy };
+    deployment.networks.insert("ingress".into(), network);
+    if let Some(web) = deployment.services.get_mut("web") {
+        web.networks.insert("ingress".into());
+    }
+    deployment
 }

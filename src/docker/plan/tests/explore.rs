@@ -1,6 +1,6 @@
 //! Walks through the model: whatever happens in whatever order, nothing foreign is touched, and it comes to its rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{
     prelude::*,
@@ -45,6 +45,7 @@ enum Event {
     TakeName(usize),
     TakeNetwork,
     TakeVolume,
+    ReplaceProxy,
     LoseStatus,
     Delete,
     // The spec.
@@ -63,12 +64,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self {
-            world: World::new(),
-            object: Object::new(with_content(deployment(), 0)),
-            walkers: Default::default(),
-            changes: 0,
-        }
+        let mut world = World::new();
+        world.proxies.insert("edge".into(), BTreeSet::new());
+        let object = Object::new(with_proxy(with_content(deployment(), 0)));
+        Self { world, object, walkers: Default::default(), changes: 0 }
     }
 
     /// One of our containers that is known.
@@ -89,6 +88,7 @@ impl Stage {
             Event::Pass(seconds) => self.world.seconds += seconds,
             Event::Settle => self.world.settle(),
             Event::Reboot => self.world.reboot(),
+            Event::ReplaceProxy => drop(self.world.proxies.insert("edge".into(), BTreeSet::new())),
             Event::Stop(which) => {
                 // Of one that may end nobody can say whether it was told to.
                 if let Some(id) = self.pick(which, |seen| running(seen) && seen.always_restarts) {
@@ -316,6 +316,9 @@ impl Stage {
         for (id, (seen, mine)) in &self.world.networks {
             let wanted = networks.contains_key(seen.labels.get(labels::compose::NETWORK).map_or("", String::as_str));
             assert!(!mine || wanted, "network {id} is too many");
+            if let Some(proxy) = seen.labels.get(identity::PROXY).filter(|_| *mine && *state == State::Running) {
+                assert!(self.world.proxies[proxy].contains(id), "the proxy does not meet the project");
+            }
         }
         for volume in volumes.values() {
             assert!(self.world.volumes.get(&volume.name).is_some_and(|(_, mine)| *mine), "{} is missing", volume.name);
@@ -358,6 +361,7 @@ fn events() -> impl Strategy<Value = Event> {
         which.prop_map(Event::TakeName),
         Just(Event::TakeNetwork),
         Just(Event::TakeVolume),
+        Just(Event::ReplaceProxy),
     ];
     prop_oneof![
         160 => Just(Event::Step(0)),

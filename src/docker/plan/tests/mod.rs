@@ -5,6 +5,7 @@ mod content;
 mod create;
 mod explore;
 mod keep;
+mod proxy;
 mod remove;
 mod update;
 mod walker;

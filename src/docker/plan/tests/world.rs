@@ -44,6 +44,8 @@ pub struct World {
     pub containers: BTreeMap<String, Held>,
     /// Networks, and whether they are ours.
     pub networks: BTreeMap<String, (Network, bool)>,
+    /// Networks that the proxies of the host are connected to, by the names of their containers.
+    pub proxies: BTreeMap<String, BTreeSet<String>>,
     /// Volumes, and whether they are ours.
     pub volumes: BTreeMap<String, (Volume, bool)>,
     /// Volumes into which everything was delivered.
@@ -129,6 +131,9 @@ impl World {
                     strangers.map(|(seen, _)| Stranger { id: seen.id.clone(), labels: seen.labels.clone() });
                 observed.network_names.insert(name.clone(), strangers.collect());
             }
+            Look::Proxy(name) => {
+                observed.proxies.insert(name.clone(), self.proxies.get(name).cloned());
+            }
             Look::VolumeName(name) => {
                 let volume = self.volumes.get(name).map(|(seen, _)| seen.clone());
                 observed.volume_names.insert(name.clone(), volume);
@@ -185,21 +190,35 @@ impl World {
                 let mut all = owner.labels(Thing::Network { key, name: &network.name });
                 all.insert(labels::compose::NETWORK.into(), key.clone());
                 all.insert(identity::CONFIG.into(), network.config.clone());
+                if let Some(proxy) = &network.proxy {
+                    all.insert(identity::PROXY.into(), proxy.clone());
+                }
                 let created = format!("{:06}", self.seconds);
                 let seen = Network { id: id.clone(), name: network.name.clone(), labels: all, created };
                 self.networks.insert(id, (seen, true));
                 Ok(())
             }
+            Action::ConnectProxy { network, proxy } => match self.proxies.get_mut(proxy) {
+                Some(_) if !self.networks.get(network).is_some_and(|(_, mine)| *mine) => Err(LOOK_AGAIN),
+                Some(met) => met.insert(network.clone()).then_some(()).ok_or(LOOK_AGAIN),
+                None => Err(LOOK_AGAIN),
+            },
             Action::RemoveNetwork { id, detach, .. } => {
                 let Some((_, mine)) = self.networks.get(id) else { return Ok(()) };
                 assert!(mine, "a foreign network is removed");
                 for container in detach {
+                    if let Some(met) = self.proxies.get_mut(container) {
+                        met.remove(id);
+                    }
                     if let Some(held) = self.containers.get_mut(container) {
                         assert!(held.mine, "a foreign container is detached");
                         held.seen.networks.remove(id);
                     }
                 }
-                if self.containers.values().any(|held| held.seen.state.is_up() && held.seen.networks.contains(id)) {
+                let is_met = self.proxies.values().any(|met| met.contains(id));
+                if is_met
+                    || self.containers.values().any(|held| held.seen.state.is_up() && held.seen.networks.contains(id))
+                {
                     return Err((Class::LookAgain, "InUse", true));
                 }
                 self.networks.remove(id);
