@@ -69,6 +69,9 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
     pub public_address: Option<String>,
+    /// The host's proxy, which leads the names of services to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the operator's namespace, with which images are pulled for all
     /// services of the host. A service's own come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -83,6 +86,48 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = "^[^*]*[*]?$")))]
     pub reserved_labels: Vec<String>,
+}
+
+/// A proxy that runs on the host and learns by labels of containers what it leads where. A service meets it on a network of its
+/// own, on which no other service is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.kind == 'Traefik' || (!has(self.entryPoint) && !has(self.certResolver))").message("entryPoint and certResolver are for Traefik"))]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// Which one it is: `Traefik`, or `Caddy` with its Docker proxy.
+    pub kind: ProxyKind,
+    /// The domain below which services have their names: of the service `shop` it is `shop.DOMAIN`, and of its Filebrowser
+    /// `shop-filebrowser.DOMAIN`.
+    #[schemars(
+        length(min = 1, max = 190),
+        regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
+    )]
+    pub domain: String,
+    /// Name of its container, which is connected to the network of each service. Leave it out for a proxy that is a process of
+    /// the host itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
+    pub container: Option<String>,
+    /// Traefik's entry point; `websecure` without, `web` with `plaintext`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    pub entry_point: Option<String>,
+    /// Traefik's certificate resolver; its default certificate without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    pub cert_resolver: Option<String>,
+    /// People reach services by `http://`, without TLS: another proxy before this one may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plaintext: bool,
+}
+
+/// Which proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProxyKind {
+    /// Traefik.
+    Traefik,
+    /// Caddy, with caddy-docker-proxy.
+    Caddy,
 }
 
 /// Where the credentials for an engine are.

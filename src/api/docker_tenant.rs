@@ -153,6 +153,11 @@ pub struct DockerAllow {
     /// with them a service can take over the host name of another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy_labels: bool,
+    /// Host names outside of the proxy's domain that a service may have: `www.example.org`, `*.example.org` for all below it. Those
+    /// below the domain are given to who asks first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = "^([*][.])?[a-z0-9.-]+$")))]
+    pub host_names: Vec<String>,
     /// Whether images may be built on the host, and how. Without it none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<AllowedBuild>,

@@ -1,6 +1,9 @@
 //! The engines that are being talked to, one for each DockerHost, and the services on them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
@@ -93,6 +96,8 @@ pub struct Berth {
     pub object: ObjectRef<DockerService>,
     /// Whether it has, or may have, something there.
     pub held: bool,
+    /// The host names that it had.
+    pub names: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -100,14 +105,42 @@ struct Entry {
     berth: Berth,
     /// Whether it was let have something there.
     admitted: bool,
+    /// The host names that were promised to it.
+    claimed: BTreeSet<String>,
 }
 
 impl Berths {
     /// Notes where a service is. That it was admitted there stays.
     pub fn note(&self, uid: &str, berth: Berth) {
         let mut entries = self.entries.lock();
-        let admitted = entries.get(uid).is_some_and(|before| before.admitted && before.berth.host == berth.host);
-        entries.insert(uid.to_owned(), Entry { berth, admitted });
+        let before = entries.remove(uid).filter(|before| before.berth.host == berth.host);
+        let (admitted, claimed) = before.map(|before| (before.admitted, before.claimed)).unwrap_or_default();
+        entries.insert(uid.to_owned(), Entry { berth, admitted, claimed });
+    }
+
+    /// Promises host names to a service, in place of those that it was promised before.
+    ///
+    /// # Errors
+    /// One that another service of the host has.
+    pub fn claim(&self, uid: &str, names: BTreeSet<String>) -> Result<(), String> {
+        let mut entries = self.entries.lock();
+        let Some(Entry { berth: mine, .. }) = entries.get(uid) else { return Ok(()) };
+        let others = entries.iter().filter(|(other, Entry { berth, .. })| *other != uid && berth.host == mine.host);
+        let mut taken = others.flat_map(|(_, Entry { berth, claimed, .. })| berth.names.iter().chain(claimed));
+        if let Some(name) = taken.find(|name| names.contains(*name)) {
+            return Err(name.clone());
+        }
+        if let Some(entry) = entries.get_mut(uid) {
+            entry.claimed = names;
+        }
+        Ok(())
+    }
+
+    /// A service needs no names any more.
+    pub fn unclaim(&self, uid: &str) {
+        if let Some(entry) = self.entries.lock().get_mut(uid) {
+            entry.claimed.clear();
+        }
     }
 
     /// Lets a service have something on its host, if fewer than so many others of its namespace have, or were let.
@@ -117,7 +150,7 @@ impl Berths {
     pub fn admit(&self, uid: &str, most: Option<usize>) -> Result<(), usize> {
         let mut entries = self.entries.lock();
         let Some(Entry { berth: mine, .. }) = entries.get(uid) else { return Ok(()) };
-        let others = entries.iter().filter(|(other, Entry { berth, admitted })| {
+        let others = entries.iter().filter(|(other, Entry { berth, admitted, claimed: _ })| {
             other.as_str() != uid
                 && (berth.held || *admitted)
                 && berth.host == mine.host
@@ -137,7 +170,10 @@ impl Berths {
     /// A service is refused; whether it had been admitted, and takes no place any more.
     pub fn refuse(&self, uid: &str) -> bool {
         let mut entries = self.entries.lock();
-        entries.get_mut(uid).is_some_and(|entry| std::mem::take(&mut entry.admitted) && !entry.berth.held)
+        entries.get_mut(uid).is_some_and(|entry| {
+            let promised = std::mem::take(&mut entry.admitted) | !std::mem::take(&mut entry.claimed).is_empty();
+            promised && !entry.berth.held
+        })
     }
 
     /// The services of a host.
@@ -181,7 +217,7 @@ mod tests {
 
     fn note(berths: &Berths, uid: &str, namespace: &str) {
         let object = ObjectRef::new(uid).within(namespace);
-        berths.note(uid, Berth { host: "local".into(), object, held: false });
+        berths.note(uid, Berth { host: "local".into(), object, held: false, names: BTreeSet::new() });
     }
 
     #[test]
@@ -196,5 +232,28 @@ mod tests {
         assert_eq!(berths.admit("b", Some(1)), Err(1), "it is noted again, and stays admitted");
         assert!(berths.refuse("a") && !berths.refuse("a"));
         assert_eq!((berths.admit("b", Some(1)), berths.admit("a", None)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_host_name_has_one_service_of_a_host_only() {
+        let berths = Berths::default();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        for uid in ["a", "b"] {
+            note(&berths, uid, "shop");
+        }
+        assert_eq!(berths.claim("a", names(&["shop.example.com"])), Ok(()));
+        assert_eq!(berths.claim("a", names(&["shop.example.com", "x.example.com"])), Ok(()));
+        assert_eq!(berths.claim("b", names(&["x.example.com"])), Err("x.example.com".into()));
+        note(&berths, "a", "shop");
+        assert_eq!(berths.claim("b", names(&["x.example.com"])), Err("x.example.com".into()), "it is noted again");
+        berths.unclaim("a");
+        assert_eq!(berths.claim("b", names(&["x.example.com"])), Ok(()));
+        // What another has by its status counts before it claimed anything in this process.
+        let object = ObjectRef::new("c").within("bank");
+        berths.note("c", Berth { host: "local".into(), object, held: true, names: names(&["bank.example.com"]) });
+        assert_eq!(berths.claim("a", names(&["bank.example.com"])), Err("bank.example.com".into()));
+        let object = ObjectRef::new("d").within("bank");
+        berths.note("d", Berth { host: "other".into(), object, held: true, names: BTreeSet::new() });
+        assert_eq!(berths.claim("d", names(&["bank.example.com"])), Ok(()), "it is on another host");
     }
 }

@@ -82,7 +82,7 @@ impl Work {
             }
             Action::RemoveNetwork { id, name: _, detach } => {
                 for container in detach {
-                    engine.disconnect_network(id, container).await?;
+                    self.disconnect(id, container).await?;
                 }
                 engine.remove_network(id).await
             }
@@ -145,6 +145,14 @@ impl Work {
         all.extend(self.owner.labels(Thing::Network { key, name: &body.name }));
         all.insert(identity::CONFIG.to_owned(), config);
         self.engine.create_network(body).await.map(drop)
+    }
+
+    /// Disconnects a container from a network, unless it is not connected: the engine refuses that.
+    async fn disconnect(&self, network: &str, container: &str) -> Result<()> {
+        let Some(found) = self.engine.find_container(container).await? else { return Ok(()) };
+        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        let connected = networks.into_values().any(|endpoint| endpoint.network_id.as_deref() == Some(network));
+        if connected { self.engine.disconnect_network(network, container).await } else { Ok(()) }
     }
 
     async fn create_volume(&self, key: &str) -> Result<()> {

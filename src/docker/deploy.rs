@@ -77,7 +77,7 @@ pub fn deployment(
             name: network.name.clone(),
             external: network.external,
             config: hasher.of(network),
-            proxy: network.labels.get(identity::PROXY).cloned(),
+            proxy: network.labels.get(identity::PROXY).filter(|proxy| !proxy.is_empty()).cloned(),
         };
         (key.clone(), desired)
     });

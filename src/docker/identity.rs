@@ -29,7 +29,8 @@ pub const CONTAINER: &str = "cloudfaster.app/container";
 pub const RESTART: &str = "cloudfaster.app/restart";
 /// The networks that a container was made for, as `key=id`, separated by commas.
 pub const NETWORKS: &str = "cloudfaster.app/networks";
-/// On a network: the name of the container of the host's proxy, which is connected to it and is let go before it is removed.
+/// On a network on which a project meets the host's proxy: the name of the proxy's container, which is connected to it, and let go
+/// before it is removed. Empty if the proxy is in no container.
 pub const PROXY: &str = "cloudfaster.app/proxy";
 /// On a volume: content is delivered into it, and it goes with the last release that needs it.
 pub const CONTENT: &str = "cloudfaster.app/content";

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod deploy;
 pub mod desired;
 pub mod engine;
+pub mod exposure;
 pub mod identity;
 pub mod labels;
 pub mod observe;

@@ -15,6 +15,7 @@ mod limits;
 mod mistakes;
 #[path = "../support/process.rs"]
 mod process;
+mod proxy;
 mod registry;
 mod tools;
 mod troubles;

@@ -68,6 +68,17 @@ pub struct DockerServiceSpec {
     /// Where files come from: a repository or an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The name under which the host's proxy leads people to it: `shop` for `shop.DOMAIN`, or a whole host name that the host's
+    /// policy allows. The object's own name without. A name has one service of a host only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
+    )]
+    pub hostname: Option<String>,
+    /// Which service of the compose file the host's proxy leads people to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
     /// Variables for the compose file. They win over those of `envFrom`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -102,6 +113,18 @@ pub struct DockerServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub user_id: Option<String>,
+}
+
+/// A service of the compose file that people reach by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Expose {
+    /// The service of the compose file.
+    #[schemars(length(min = 1, max = 253))]
+    pub service: String,
+    /// The port on which it listens inside of its container. It need not be published.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i64,
 }
 
 /// A variable: its value is given, or read from a Secret.

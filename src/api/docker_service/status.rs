@@ -85,9 +85,12 @@ pub struct DockerServiceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub containers: Vec<ContainerStatus>,
-    /// Where the first published port is reached, if the DockerHost says by which address.
+    /// Where it is reached: by its name, or at its first published port if the DockerHost says by which address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Where people reach it by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<ServiceUrls>,
     /// What of the source is deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceStatus>,
@@ -100,6 +103,18 @@ pub struct DockerServiceStatus {
     /// What the operator did, and has begun; written before anything else is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<ServiceRecord>,
+}
+
+/// Where people reach a service by name, through the host's proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceUrls {
+    /// The service itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<String>,
+    /// Its Filebrowser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filebrowser: Option<String>,
 }
 
 /// What of a source is deployed.

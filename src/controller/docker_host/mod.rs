@@ -3,11 +3,12 @@
 mod report;
 mod settings;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
 
 use self::report::Seen;
 use super::{
@@ -41,6 +42,8 @@ const ROTATION: Duration = Duration::from_secs(60);
 /// Reconciles `DockerHost`s.
 pub struct HostReconciler {
     shared: Arc<Shared>,
+    /// Ids of the proxies' containers, by host.
+    proxies: Mutex<HashMap<String, String>>,
 }
 
 /// The Secrets that a host names.
@@ -102,7 +105,7 @@ impl Holder for DockerHost {
 impl HostReconciler {
     /// A reconciler of `DockerHost`s.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, proxies: Mutex::default() }
     }
 
     async fn advance(&self, host: &DockerHost, deleting: bool) -> Result<Next, Error> {
@@ -130,7 +133,8 @@ impl HostReconciler {
         let changed = host.status.as_ref().map(|status| status.observed_generation) != host.metadata.generation;
         let (status, news, next) = match answer {
             Ok((capacity, started)) => {
-                (report::status(host, &capacity, &seen, Timestamp::now()), changed || started, ROTATION)
+                let news = self.has_another_proxy(host).await || changed || started;
+                (report::status(host, &capacity, &seen, Timestamp::now()), news, ROTATION)
             }
             Err(silence) => {
                 let (problem, closes) = match silence {
@@ -179,6 +183,18 @@ impl HostReconciler {
             tokio::spawn(follow(self.shared.clone(), dock));
         }
         Ok((capacity, known.is_none()))
+    }
+
+    /// Whether the container of the host's proxy is another one than before: that one meets nobody yet.
+    async fn has_another_proxy(&self, host: &DockerHost) -> bool {
+        let name = host.name_any();
+        let container = host.spec.proxy.as_ref().and_then(|proxy| proxy.container.as_ref());
+        let (Some(container), Ok(dock)) = (container, self.shared.docks.get(&name)) else { return false };
+        // One that cannot be asked just now is asked again.
+        let Ok(found) = dock.engine.find_container(container).await else { return false };
+        let Some(id) = found.and_then(|found| found.id) else { return false };
+        let before = self.proxies.lock().insert(name, id.clone());
+        before.is_some_and(|before| before != id)
     }
 
     /// Nobody uses the host any more: it can go, and its Secrets with it. Whether it went: a service may have come just now.

@@ -1,6 +1,7 @@
 //! Reconciles `DockerService`: resolve, observe, plan, act, report.
 
 mod convert;
+mod reached;
 mod report;
 mod resolve;
 mod source;
@@ -73,6 +74,7 @@ fn berth(service: &DockerService) -> Berth {
         host: service.spec.host_ref.name.clone(),
         object: ObjectRef::from_obj(service),
         held: finalizer::is_held(service),
+        names: reached::names(service),
     }
 }
 

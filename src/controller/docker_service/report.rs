@@ -8,7 +8,7 @@ use super::{convert, source::Supplied, variables::Variables};
 use crate::{
     api::{
         conditions::{self, Verdict},
-        docker_service::{ContainerStatus, DockerService, DockerServiceStatus, ServicePhase},
+        docker_service::{ContainerStatus, DockerService, DockerServiceStatus, ServicePhase, ServiceUrls},
     },
     controller::status::to_second,
     docker::{
@@ -44,11 +44,13 @@ pub struct Report<'a> {
     pub variables: &'a Variables,
     /// Where its files come from.
     pub supplied: Option<&'a Supplied>,
+    /// Where people reach it by name.
+    pub urls: Option<&'a ServiceUrls>,
 }
 
 /// The status after a step.
 pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> DockerServiceStatus {
-    let Report { recorded, step: _, observed, deployment, url, variables, supplied } = report;
+    let Report { recorded, step: _, observed, deployment, url, variables, supplied, urls } = report;
     let generation = service.metadata.generation.unwrap_or_default();
     let deleting = service.metadata.deletion_timestamp.is_some();
     let before = service.status.clone().unwrap_or_default();
@@ -58,7 +60,9 @@ pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> D
     if let Some(deployment) = deployment {
         status.project = Some(deployment.project.clone());
         status.release = Some(deployment.release.clone());
-        status.url.clone_from(url);
+        let by_name = urls.and_then(|urls| urls.main.clone());
+        status.url = by_name.or_else(|| url.clone());
+        status.urls = urls.cloned();
         status.source = supplied.map(|supplied| supplied.status.clone());
     }
     let mut ready = 0;

@@ -7,13 +7,14 @@ use kube::{Api, ResourceExt};
 
 use super::{
     convert,
+    reached::{self, Door, Doors},
     source::{self, Supplied},
     variables::Variables,
 };
 use crate::{
     api::{
         DockerHost, DockerService,
-        docker_service::{self, DeletionPolicy, DockerServiceSpec},
+        docker_service::{self, DeletionPolicy, DockerServiceSpec, ServiceUrls},
         docker_tenant::DockerTenant,
         power::RESTARTED_AT,
     },
@@ -70,6 +71,8 @@ pub struct World {
     pub delivery: Arc<Delivery>,
     /// Where its files come from, if it has any.
     pub supplied: Option<Supplied>,
+    /// Where people reach it by name.
+    pub urls: Option<ServiceUrls>,
 }
 
 /// Resolves an object.
@@ -95,7 +98,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
     } else {
         present(shared, service, &host, &owner).await?
     };
-    let Asked { desired, project, registries, admission, variables, delivery, supplied } = asked;
+    let Asked { desired, project, registries, admission, variables, delivery, supplied, urls } = asked;
     let dock = shared
         .docks
         .get(name)
@@ -112,6 +115,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
         dock,
         delivery: Arc::new(delivery),
         supplied,
+        urls,
     })
 }
 
@@ -124,6 +128,7 @@ struct Asked {
     variables: Variables,
     delivery: Delivery,
     supplied: Option<Supplied>,
+    urls: Option<ServiceUrls>,
 }
 
 impl Asked {
@@ -137,6 +142,7 @@ impl Asked {
             variables: Variables::default(),
             delivery: Delivery::default(),
             supplied: None,
+            urls: None,
         }
     }
 }
@@ -185,6 +191,9 @@ async fn present(
         compose,
         compose_file,
         source,
+        // With the names by which people reach it.
+        hostname: _,
+        expose,
         env,
         env_from,
         profiles,
@@ -231,6 +240,11 @@ async fn present(
         return Err(stall(&word, format!("DockerHost {}: {message}", host.name_any())));
     }
     docker_policy::set_defaults(&tenant, &mut resolved);
+    let main = expose
+        .as_ref()
+        .and_then(|expose| Some(Door { service: expose.service.clone(), port: u16::try_from(expose.port).ok()? }));
+    let doors = Doors { main, filebrowser: None };
+    let urls = reached::reach(shared, service, host.spec.proxy.as_ref(), &tenant, doors, &mut resolved)?;
     let persistent = source.as_ref().map(|source| source.persistent_paths.as_slice()).unwrap_or_default();
     let delivery = match &content {
         Some(content) => delivery::take(&mut resolved, content, persistent)
@@ -243,7 +257,8 @@ async fn present(
     take_place(shared, service, host, &tenant)?;
     let desired = Desired::Present(Box::new(deployment));
     let admission = Some(docker_policy::admission(&host.spec.reserved_labels, &tenant.allow.unwrap_or_default()));
-    Ok(Asked { desired, project: Some(Arc::new(resolved)), registries, admission, variables, delivery, supplied })
+    let project = Some(Arc::new(resolved));
+    Ok(Asked { desired, project, registries, admission, variables, delivery, supplied, urls })
 }
 
 /// Where the compose file is, and what is beside it.

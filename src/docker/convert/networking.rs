@@ -7,6 +7,7 @@ use bollard::models::{EndpointIpamConfig, EndpointSettings, NetworkingConfig};
 use crate::docker::{
     compose::model::{Link, NetworkAttachment},
     engine::ApiVersion,
+    identity,
 };
 
 use super::{Context, Error, container_name, host, list, map};
@@ -38,7 +39,7 @@ pub(super) fn networking(context: &Context<'_>) -> Result<Networking, Error> {
         let Some(id) = context.given.networks.get(*key) else {
             return Err(Error::Unknown { kind: "network with the key", name: (*key).to_owned() });
         };
-        endpoints.push((id.clone(), endpoint(context, attachment, at == 0, &links)?));
+        endpoints.push((id.clone(), endpoint(context, key, attachment, at == 0, &links)?));
     }
     let Some((primary, _)) = endpoints.first() else {
         return Ok(Networking { mode: "none".to_owned(), links, config: None, connect: Vec::new() });
@@ -51,6 +52,7 @@ pub(super) fn networking(context: &Context<'_>) -> Result<Networking, Error> {
 
 fn endpoint(
     context: &Context<'_>,
+    key: &str,
     attachment: &NetworkAttachment,
     is_primary: bool,
     links: &[String],
@@ -72,7 +74,13 @@ fn endpoint(
         context.needs(49, "28.1", at, "networks.interface_name")?;
         driver_opts.insert(INTERFACE.to_owned(), name.clone());
     }
-    let names = [container_name(context.project, context.name, context.number), context.name.to_owned()];
+    let mut names = vec![container_name(context.project, context.name, context.number)];
+    // A proxy meets many projects, and would take the name of a service for that of something of its own.
+    let meets_proxy =
+        context.project.networks.get(key).is_some_and(|network| network.labels.contains_key(identity::PROXY));
+    if !meets_proxy {
+        names.push(context.name.to_owned());
+    }
     let own = context.service.mac_address.as_ref().filter(|_| is_primary);
     Ok(EndpointSettings {
         aliases: Some(names.into_iter().chain(aliases.iter().cloned()).collect()),

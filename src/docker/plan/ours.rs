@@ -90,7 +90,7 @@ pub(super) struct MyNetwork<'a> {
 impl MyNetwork<'_> {
     /// The proxy that may be connected to it.
     pub fn proxy(&self) -> Option<String> {
-        self.seen.labels.get(identity::PROXY).cloned()
+        self.seen.labels.get(identity::PROXY).filter(|proxy| !proxy.is_empty()).cloned()
     }
 }
 

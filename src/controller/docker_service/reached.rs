@@ -1,0 +1,197 @@
+//! By which names people reach a service, through its host's proxy.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        DockerService,
+        docker_host::{self, ProxyKind},
+        docker_service::ServiceUrls,
+        docker_tenant::DockerTenant,
+    },
+    controller::{
+        Shared,
+        unresolved::{Unresolved, stall},
+    },
+    docker::{
+        compose::model::Project,
+        exposure::{self, Endpoint, Flavour, Proxy},
+    },
+};
+
+/// What distinguishes the name of a service's Filebrowser.
+const FILEBROWSER: &str = "-filebrowser";
+/// The longest part of a host name between two dots.
+const LONGEST_LABEL: usize = 63;
+
+/// A service of the compose file and the port on which it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The service.
+    pub service: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What of a service people are to reach.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    /// The service itself.
+    pub main: Option<Door>,
+    /// Its Filebrowser.
+    pub filebrowser: Option<Door>,
+}
+
+impl Doors {
+    fn none(&self) -> bool {
+        self.main.is_none() && self.filebrowser.is_none()
+    }
+}
+
+/// Has the host's proxy lead people to what they are to reach; by which URLs.
+///
+/// # Errors
+/// Why it cannot be reached.
+pub fn reach(
+    shared: &Shared,
+    service: &DockerService,
+    proxy: Option<&docker_host::Proxy>,
+    tenant: &DockerTenant,
+    doors: Doors,
+    project: &mut Project,
+) -> Result<Option<ServiceUrls>, Unresolved> {
+    let uid = service.uid().unwrap_or_default();
+    let named = service.spec.hostname.is_some() || service.spec.expose.is_some();
+    let Some(spec) = proxy.filter(|_| !doors.none()) else {
+        shared.berths.unclaim(&uid);
+        return match (proxy, named) {
+            (None, true) => Err(stall(
+                "NoProxy",
+                "spec.hostname, spec.expose: the DockerHost has no proxy; publish a port, or have its administrator set spec.proxy",
+            )),
+            _ => Ok(None),
+        };
+    };
+    let hosts = Hosts::of(service, spec, tenant)?;
+    let wanted = [doors.main.as_ref().map(|_| &hosts.main), doors.filebrowser.as_ref().map(|_| &hosts.filebrowser)];
+    let names: BTreeSet<String> = wanted.into_iter().flatten().cloned().collect();
+    shared.berths.claim(&uid, names).map_err(|name| {
+        stall("HostnameTaken", format!("spec.hostname: {name} is that of another service of this host; choose another"))
+    })?;
+    let proxy = of_spec(spec);
+    let endpoint = |door: Option<Door>, host: &str| {
+        door.map(|Door { service, port }| Endpoint { service, port, host: host.to_owned() })
+    };
+    let main = endpoint(doors.main, &hosts.main);
+    let filebrowser = endpoint(doors.filebrowser, &hosts.filebrowser);
+    let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| proxy.url(&endpoint.host));
+    let urls = ServiceUrls { main: url(&main), filebrowser: url(&filebrowser) };
+    let endpoints: Vec<Endpoint> = main.into_iter().chain(filebrowser).collect();
+    exposure::expose(project, &endpoints, &proxy)
+        .map_err(|error| stall("NotExposable", format!("spec.expose: {error}")))?;
+    Ok(Some(urls))
+}
+
+struct Hosts {
+    main: String,
+    filebrowser: String,
+}
+
+impl Hosts {
+    fn of(service: &DockerService, proxy: &docker_host::Proxy, tenant: &DockerTenant) -> Result<Self, Unresolved> {
+        let domain = &proxy.domain;
+        let given = service.spec.hostname.clone().unwrap_or_else(|| service.name_any());
+        if let Some((first, rest)) = given.split_once('.').filter(|_| service.spec.hostname.is_some()) {
+            let allowed = tenant.allow.as_ref().map(|allow| allow.host_names.as_slice()).unwrap_or_default();
+            if rest != domain && !allowed.iter().any(|pattern| fits(pattern, &given)) {
+                let message = format!(
+                    "spec.hostname: {given} is outside of {domain}, and the host's policy (hostNames) does not open it; \
+                     choose a name without a dot, or ask its administrator"
+                );
+                return Err(stall("NotAllowed", message));
+            }
+            let filebrowser = format!("{first}{FILEBROWSER}.{rest}");
+            return Ok(Self { main: given, filebrowser });
+        }
+        // An object's name may have dots, which would make it one of another domain.
+        let label = given.replace('.', "-");
+        if label.len() > LONGEST_LABEL - FILEBROWSER.len() {
+            let most = LONGEST_LABEL - FILEBROWSER.len();
+            return Err(stall("InvalidSpec", format!("spec.hostname: give one of at most {most} letters for {given}")));
+        }
+        Ok(Self { main: format!("{label}.{domain}"), filebrowser: format!("{label}{FILEBROWSER}.{domain}") })
+    }
+}
+
+/// Whether a host name is the one of a pattern, or below that of `*.example.org`.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(ending) => name.strip_suffix(ending).is_some_and(|rest| !rest.is_empty()),
+        None => pattern == name,
+    }
+}
+
+fn of_spec(spec: &docker_host::Proxy) -> Proxy {
+    let docker_host::Proxy { kind, domain: _, container, entry_point, cert_resolver, plaintext } = spec;
+    let usual = if *plaintext { "web" } else { "websecure" };
+    let flavour = match kind {
+        ProxyKind::Traefik => Flavour::Traefik {
+            entry_point: entry_point.clone().unwrap_or_else(|| usual.to_owned()),
+            resolver: cert_resolver.clone(),
+        },
+        ProxyKind::Caddy => Flavour::Caddy,
+    };
+    Proxy { flavour, container: container.clone(), tls: !plaintext }
+}
+
+/// The names that a service had, as far as its status tells.
+pub fn names(service: &DockerService) -> BTreeSet<String> {
+    let ServiceUrls { main, filebrowser } =
+        service.status.as_ref().and_then(|status| status.urls.clone()).unwrap_or_default();
+    let urls = main.into_iter().chain(filebrowser);
+    urls.filter_map(|url| Some(url.split_once("://")?.1.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{common::NameRef, docker_service::DockerServiceSpec, docker_tenant::DockerAllow};
+
+    fn hosts(name: &str, hostname: Option<&str>) -> Result<(String, String), String> {
+        let spec: DockerServiceSpec =
+            serde_json::from_value(serde_json::json!({"hostRef": NameRef { name: "h".into() }, "hostname": hostname}))
+                .unwrap();
+        let proxy: docker_host::Proxy =
+            serde_json::from_value(serde_json::json!({"kind": "Caddy", "domain": "example.com"})).unwrap();
+        let host_names = vec!["www.example.org".to_owned(), "*.shop.org".to_owned()];
+        let allow = Some(DockerAllow { host_names, ..DockerAllow::default() });
+        let tenant = DockerTenant { allow, ..DockerTenant::default() };
+        match Hosts::of(&DockerService::new(name, spec), &proxy, &tenant) {
+            Ok(Hosts { main, filebrowser }) => Ok((main, filebrowser)),
+            Err(Unresolved::Stalled(reason)) => Err(reason.message),
+            Err(_) => panic!("it is awaited"),
+        }
+    }
+
+    #[test]
+    fn a_service_has_a_name_below_the_domain_or_one_that_is_opened() {
+        for (name, hostname, main, filebrowser) in [
+            ("shop", None, "shop.example.com", "shop-filebrowser.example.com"),
+            ("shop.v2", None, "shop-v2.example.com", "shop-v2-filebrowser.example.com"),
+            ("shop", Some("store"), "store.example.com", "store-filebrowser.example.com"),
+            ("shop", Some("store.example.com"), "store.example.com", "store-filebrowser.example.com"),
+            ("shop", Some("www.example.org"), "www.example.org", "www-filebrowser.example.org"),
+            ("shop", Some("a.shop.org"), "a.shop.org", "a-filebrowser.shop.org"),
+        ] {
+            assert_eq!(hosts(name, hostname), Ok((main.to_owned(), filebrowser.to_owned())));
+        }
+        for (name, hostname) in
+            [("shop", Some("mail.example.org")), ("shop", Some("shop.org")), ("shop", Some("a.b.example.com"))]
+        {
+            assert!(hosts(name, hostname).unwrap_err().contains("is outside of example.com"), "{hostname:?}");
+        }
+        assert!(hosts(&"x".repeat(60), None).unwrap_err().contains("at most 51 letters"));
+    }
+}
