@@ -58,7 +58,7 @@ const TARGETS: [(&str, &str, &str); 8] = [
 ];
 
 /// Trees of links and files whose whole is the attack: `>` is between a link and its target, a `/` is at the end of a folder's name.
-const TREES: [(&str, &[&str], &str); 18] = [
+const TREES: [(&str, &[&str], &str); 19] = [
     ("a file behind a link out", &["a>/etc", "a/passwd"], "is absolute"),
     ("a file behind a link", &["b/", "a>b", "a/passwd"], "since `a` is a link"),
     ("a link over a folder with files", &["a/passwd", "a>b"], "`a` is there twice"),
@@ -77,6 +77,7 @@ const TREES: [(&str, &[&str], &str); 18] = [
     ("composed and decomposed", &["caf\u{e9}", "cafe\u{301}"], "differ only"),
     ("sharp s", &["stra\u{df}e", "STRASSE"], "differ only"),
     ("a dot at the end", &["a", "A."], "differ only"),
+    ("a letter that is skipped", &["ab", "a\u{200c}b"], "differ only"),
 ];
 
 fn tar_tree(entries: &[&str]) -> Vec<u8> {
@@ -167,8 +168,8 @@ fn of_size() -> Vec<Attack> {
         ("zip: a target of 4 KB", zip(&[Item { mode: zip_bytes::LINK, ..item(b"a", &long_name) }]), "is too long"),
         ("zip: a part of 256 bytes", zip(&[item(&part, b"x")]), "a part longer than 255 bytes"),
         ("GNU: a part of 256 bytes", tar(&[long(b'L', &part), file("a")]), "a part longer than 255 bytes"),
-        ("zip: folders in folders", zip(&[item(deep.as_bytes(), b"")]), "lies in more than 16 folders"),
-        ("tar: folders in folders", tar(&[folder(&deep)]), "lies in more than 16 folders"),
+        ("zip: folders in folders", zip(&[item(deep.as_bytes(), b"")]), "has more than 16 parts"),
+        ("tar: folders in folders", tar(&[folder(&deep)]), "has more than 16 parts"),
         ("zip: a bomb", zip(&[deflated(b"a", &zeros)]), "more than 200 times its size"),
         ("tar.gz: a bomb", gzip(&tar(&[entry(b"a", b'0', &zeros)])), "more than 200 times its size"),
         (

@@ -26,7 +26,7 @@ enum Format {
 /// single folder around everything is not taken away ([`Content::subtree`] does that).
 ///
 /// Of modes, only whether the owner may run a file is kept. A hard link becomes a file of its own. Names are UTF-8, in
-/// ZIP archives too, whatever they say.
+/// ZIP archives too, whatever they say. Reads and writes files, and so blocks.
 ///
 /// # Errors
 /// When the archive is not to be trusted, breaks a limit, is damaged, or cannot be read.
