@@ -5,6 +5,7 @@ mod attacks;
 #[path = "../fuzz/checks/archive.rs"]
 mod checks;
 mod damage;
+mod delivered;
 mod harmless;
 mod properties;
 mod seeds;
