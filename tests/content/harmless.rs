@@ -139,6 +139,7 @@ fn tar_archives() {
         ("records that do not count", tar(&[pax(b'x', &records), file("a")]), &["ü\u{1f600} \"x\""]),
         ("git's header for all", tar(&[pax(b'g', &[("comment", b"6c1f")]), file("a")]), &["a \"x\""]),
         ("whole records", padded, &["a \"x\""]),
+        ("packed, with whole records", [gzip(&tar(&[file("a")])), vec![0; 10240]].concat(), &["a \"x\""]),
         ("packed", gzip(&tar(&[file("a")])), &["a \"x\""]),
         ("an archive in an archive", tar(&[entry(b"a.tar", b'0', b"x")]), &["a.tar \"x\""]),
     ]);

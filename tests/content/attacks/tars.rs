@@ -93,6 +93,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         ("gzip: unknown method", method, "damaged"),
         ("gzip: unknown flags", reserved, "damaged"),
         ("gzip: something after the end", [packed.as_slice(), b"x"].concat(), "damaged"),
+        ("gzip: something after zeros", [packed.as_slice(), &[0; 9000], b"x"].concat(), "after the end of gzip"),
+        ("gzip: a second archive after zeros", [packed.as_slice(), b"\0", &packed].concat(), "after the end of gzip"),
         ("gzip: a second archive", [packed.clone(), packed.clone()].concat(), "something after its end"),
         ("gzip: in gzip", gzip(&packed), "no tar archive"),
         ("gzip: a ZIP archive", gzip(&zip(&[item(b"a", b"x")])), "no tar archive"),
