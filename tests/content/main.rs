@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attacks;
-#[path = "../fuzz/checks.rs"]
+#[path = "../fuzz/checks/archive.rs"]
 mod checks;
 mod damage;
+mod delivered;
 mod harmless;
 mod properties;
+mod seeds;
 mod tar_bytes;
 mod tools;
 mod zip_bytes;

@@ -16,8 +16,8 @@ pub enum Error {
         "there are more than {most} files, folders and links: leave out what is not needed, or have the limit raised"
     )]
     Entries { most: u64 },
-    /// Folders in folders.
-    #[error("`{path}` lies in more than {most} folders: move it up")]
+    /// Folders in folders in folders.
+    #[error("the path `{path}` has more than {most} parts: move it up")]
     Depth { path: String, most: u32 },
     /// A long path.
     #[error("the path `{path}` is longer than {most} bytes: shorten it")]

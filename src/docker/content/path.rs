@@ -85,14 +85,18 @@ fn is_absolute(path: &str) -> bool {
 /// Whether a name is that of git's folder, or is taken for it by the file systems of macOS (which skips some characters)
 /// or of Windows (which has short names and streams, and drops dots and spaces at the end).
 fn is_git(name: &str) -> bool {
-    let skipped = |letter: &char| matches!(letter, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
-    let seen: String = name.chars().filter(|letter| !skipped(letter)).take_while(|letter| *letter != ':').collect();
+    let seen: String = name.chars().filter(|letter| !is_skipped(*letter)).take_while(|letter| *letter != ':').collect();
     let seen = seen.trim_end_matches(['.', ' ']);
     seen.eq_ignore_ascii_case(".git") || seen.eq_ignore_ascii_case("git~1")
 }
 
-/// What two names have in common that are one where case, the form of letters, or dots and spaces at the end do not count
-/// (Unicode's canonical caseless match).
+/// Whether the older file system of macOS takes no notice of a character.
+fn is_skipped(letter: char) -> bool {
+    matches!(letter, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
+/// What two names have in common that are one where case, the form of letters (Unicode's canonical caseless match),
+/// characters that cannot be seen, or dots and spaces at the end do not count.
 pub(super) fn alike(name: &str) -> Cow<'_, str> {
     let kept = match name.trim_end_matches(['.', ' ']) {
         "" => name,
@@ -102,7 +106,8 @@ pub(super) fn alike(name: &str) -> Cow<'_, str> {
         return Cow::Borrowed(kept);
     }
     let nfd = DecomposingNormalizer::new_nfd();
-    let folded = CaseMapper::new().fold_string(&nfd.normalize(kept)).into_owned();
+    let seen: String = kept.chars().filter(|letter| !is_skipped(*letter)).collect();
+    let folded = CaseMapper::new().fold_string(&nfd.normalize(&seen)).into_owned();
     Cow::Owned(nfd.normalize(&folded).into_owned())
 }
 
@@ -146,6 +151,7 @@ mod tests {
             ("\u{212a}", "k"),
             ("σ", "ς"),
             ("a. ", "A"),
+            ("a\u{200d}b", "ab"),
         ] {
             assert_eq!(alike(one), alike(other), "{one} {other}");
         }

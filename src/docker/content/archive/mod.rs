@@ -4,14 +4,14 @@
 //! sizes that contradict each other, bytes that belong to nothing) is refused, and so is all that is no file, folder or
 //! symbolic link.
 
+mod gzip;
 mod tar;
 mod zip;
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::{Builder, Content, Error, Limits};
+use gzip::Members;
 
 /// What the beginning of a file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum Format {
 /// single folder around everything is not taken away ([`Content::subtree`] does that).
 ///
 /// Of modes, only whether the owner may run a file is kept. A hard link becomes a file of its own. Names are UTF-8, in
-/// ZIP archives too, whatever they say.
+/// ZIP archives too, whatever they say. Reads and writes files, and so blocks.
 ///
 /// # Errors
 /// When the archive is not to be trusted, breaks a limit, is damaged, or cannot be read.
@@ -42,7 +42,7 @@ pub fn read(mut source: impl Read + Seek, limits: Limits) -> Result<Content, Err
         Format::Zip => zip::read(source, size, &mut meter, &mut builder)?,
         Format::Tar => tar::read(Metered { inner: BufReader::new(source), meter: &mut meter }, &mut builder)?,
         Format::Gzip => {
-            let mut unpacked = BufReader::new(MultiGzDecoder::new(BufReader::new(source)));
+            let mut unpacked = BufReader::new(Members::new(BufReader::new(source)));
             let start = io::BufRead::fill_buf(&mut unpacked).map_err(Error::of_reader)?;
             if recognise(start) != Format::Tar {
                 return Err(Error::Format { found: "what is packed with gzip is no tar archive" });

@@ -153,8 +153,8 @@ fn extended(source: impl Read, size: u64) -> Result<Vec<u8>, Error> {
 
 /// Skips what fills a content's last block up.
 fn pad(source: impl Read, size: u64) -> Result<(), Error> {
-    let length = size.next_multiple_of(BLOCK as u64).saturating_sub(size);
-    piece(source, length).map(drop)
+    let block = BLOCK as u64;
+    piece(source, (block - size % block) % block).map(drop)
 }
 
 /// An archive ends with two empty blocks, and nothing is said after them.
