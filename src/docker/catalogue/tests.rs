@@ -375,6 +375,46 @@ fn every_script_can_be_read_by_a_shell() {
     assert_eq!(read, 9);
 }
 
+/// A stand-in for the program: it keeps the user's password in a file, and notes how it was called.
+const FAKE_FILEBROWSER: &str = r#"#!/bin/sh
+echo "$*" >>"$FOLDER/calls"
+case "$1 $2" in
+"config init") echo database >"$4" ;;
+"users find") [ -f "$FOLDER/user" ] ;;
+"users update") [ -f "$FOLDER/user" ] && echo "$5" | cut -d= -f2- >"$FOLDER/user" ;;
+"users add") [ -z "$FAIL" ] && echo "$8" >"$FOLDER/user" ;;
+esac
+"#;
+
+#[test]
+fn filebrowser_is_never_started_with_another_password_than_the_present_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let program = folder.path().join("filebrowser");
+    std::fs::write(&program, FAKE_FILEBROWSER).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&program).status().unwrap().success());
+    let script = files::find("filebrowser.sh").unwrap().replace("/database/", &format!("{at}/"));
+    let start = |password: &str, fail: &str| {
+        let _ = std::fs::remove_file(folder.path().join("calls"));
+        let path = format!("{at}:{}", std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).env("PATH", path).env("FOLDER", at).env("FAIL", fail);
+        let started = command.env("FILEBROWSER_PASSWORD", password).status().unwrap().success();
+        let calls = std::fs::read_to_string(folder.path().join("calls")).unwrap();
+        let calls: Vec<&str> = calls.lines().map(|call| call.split("--").next().unwrap_or_default().trim()).collect();
+        (started, calls.join(", "), std::fs::read_to_string(folder.path().join("user")).unwrap_or_default())
+    };
+    // Cut off after the database was made: the next start goes on from there.
+    let (started, calls, _) = start("first-password", "yes");
+    assert_eq!((started, calls.as_str()), (false, "config init, config set, users find, users add"));
+    let (started, calls, user) = start("first-password", "");
+    assert_eq!((started, calls.as_str()), (true, "config set, users find, users add, "));
+    assert_eq!(user, "first-password\n");
+    let (started, calls, user) = start("-other = password", "");
+    assert_eq!((started, calls.as_str()), (true, "config set, users find, users update, "));
+    assert_eq!(user, "-other = password\n");
+}
+
 proptest! {
     /// In whatever order and spelling: the same file, which can be read, or the same reason.
     #[test]

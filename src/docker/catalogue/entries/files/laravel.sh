@@ -8,7 +8,8 @@ if [ -f artisan ] && [ -f vendor/autoload.php ]; then
         storage/framework/views storage/logs; do
         mkdir -p "$folder"
     done
-    php artisan storage:link --quiet || true
+    # What `artisan storage:link` does.
+    [ -e public/storage ] || ln -sfn ../storage/app/public public/storage
     chown -R www-data:www-data bootstrap/cache storage
     setpriv --reuid=www-data --regid=www-data --clear-groups php artisan migrate --force
 elif [ -n "${WAIT_FOR_CONTENT:-}" ]; then
