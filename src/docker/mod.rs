@@ -1,6 +1,7 @@
 //! Knows Docker, not Kubernetes.
 
 pub mod act;
+pub mod catalogue;
 pub mod command;
 pub mod compose;
 pub mod content;
