@@ -1,0 +1,5 @@
+//! Repositories.
+
+mod url;
+
+pub use url::{GitUrl, InvalidUrl, SshUrl};
