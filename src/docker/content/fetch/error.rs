@@ -157,8 +157,9 @@ impl Error {
             | Self::Invalid(_)
             | Self::Redirect { .. }
             | Self::TooLarge { .. }
-            | Self::Digest { .. }
-            | Self::Content(_) => Class::Invalid,
+            | Self::Digest { .. } => Class::Invalid,
+            Self::Content(error) if error.is_passing() => Class::Wait,
+            Self::Content(_) => Class::Invalid,
             Self::Submodule { error, .. } => error.class(),
         }
     }

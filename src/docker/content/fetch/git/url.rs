@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
 
 use crate::docker::{
@@ -12,6 +12,9 @@ use crate::docker::{
 
 /// In bytes.
 const LONGEST: usize = 2048;
+
+/// What has a meaning of its own in `ssh://` URLs, or cannot be there.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'\\');
 
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,20 +132,14 @@ impl GitUrl {
         }
         // A path that is relative to the user's home stays so.
         let path = if base.is_empty() && !self.is_rooted() { rest.to_owned() } else { format!("{base}/{rest}") };
-        let text = match self {
+        match self {
             Self::Http(url) => {
                 let mut url = url.clone();
                 url.set_path(&path);
-                url.to_string()
+                Self::parse(url.as_str(), allow_insecure || url.scheme() == "http")
             }
-            Self::Ssh(SshUrl { user, at: HostPort { host, port }, .. }) => {
-                let slash = if path.starts_with('/') { "" } else { "/~/" };
-                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                let path = path.replace('%', "%25");
-                format!("ssh://{user}@{host}:{port}{slash}{path}")
-            }
-        };
-        Self::parse(&text, allow_insecure || matches!(self, Self::Http(url) if url.scheme() == "http"))
+            Self::Ssh(SshUrl { user, at: HostPort { host, port }, .. }) => entry(user, host, *port, path),
+        }
     }
 
     fn is_rooted(&self) -> bool {
@@ -157,11 +154,16 @@ impl fmt::Display for GitUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(url) => formatter.write_str(&shown(url)),
+            Self::Ssh(SshUrl { user, at: HostPort { host, port: 22 }, path })
+                if !path.starts_with('/') && !host.contains(':') && !path.contains(char::is_whitespace) =>
+            {
+                write!(formatter, "{user}@{host}:{path}")
+            }
             Self::Ssh(SshUrl { user, at: HostPort { host, port }, path }) => {
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
                 let port = if *port == 22 { String::new() } else { format!(":{port}") };
-                let slash = if path.starts_with('/') { "" } else { "/" };
-                write!(formatter, "ssh://{user}@{host}{port}{slash}{path}")
+                let home = if path.starts_with('/') { "" } else { "/~/" };
+                write!(formatter, "ssh://{user}@{host}{port}{home}{}", utf8_percent_encode(path, ENCODED))
             }
         }
     }

@@ -13,11 +13,12 @@ fn the_usual_forms_are_read() {
         ("ssh://git@git.example/a/b.git", "ssh://git@git.example/a/b.git"),
         ("ssh://git@git.example:2222/a", "ssh://git@git.example:2222/a"),
         ("ssh://git@[2001:db8::1]:2222/a", "ssh://git@[2001:db8::1]:2222/a"),
-        ("ssh://git@git.example/~/a", "ssh://git@git.example/a"),
-        ("ssh://git@git.example/~other/a", "ssh://git@git.example/~other/a"),
-        ("git@github.com:a/b.git", "ssh://git@github.com/a/b.git"),
+        ("ssh://git@git.example/~/a", "git@git.example:a"),
+        ("ssh://git@git.example/~other/a", "git@git.example:~other/a"),
+        ("git@github.com:a/b.git", "git@github.com:a/b.git"),
+        ("ssh://git@git.example:2222/~/a%20b", "ssh://git@git.example:2222/~/a%20b"),
         ("git@github.com:/srv/a", "ssh://git@github.com/srv/a"),
-        ("org@vs-ssh.visualstudio.com:v3/org/a/a", "ssh://org@vs-ssh.visualstudio.com/v3/org/a/a"),
+        ("org@vs-ssh.visualstudio.com:v3/org/a/a", "org@vs-ssh.visualstudio.com:v3/org/a/a"),
     ] {
         assert_eq!(GitUrl::parse(text, false).unwrap().to_string(), expected, "{text}");
     }
@@ -113,16 +114,16 @@ fn submodules_may_be_relative() {
         ("https://git.example/a/b/", "../c", Some("https://git.example/a/c")),
         ("https://git.example/a", "../../c", None),
         ("https://git.example/a", "../?x", Some("https://git.example/%3Fx")),
-        ("git@git.example:a/b.git", "../c.git", Some("ssh://git@git.example/a/c.git")),
-        ("git@git.example:b.git", "../c.git", Some("ssh://git@git.example/c.git")),
+        ("git@git.example:a/b.git", "../c.git", Some("git@git.example:a/c.git")),
+        ("git@git.example:b.git", "../c.git", Some("git@git.example:c.git")),
         ("ssh://git@git.example:2222/a/b", "../c", Some("ssh://git@git.example:2222/a/c")),
         ("https://git.example/a", "https://other.example/c", Some("https://other.example/c")),
-        ("https://git.example/a", "git@other.example:c", Some("ssh://git@other.example/c")),
+        ("https://git.example/a", "git@other.example:c", Some("git@other.example:c")),
         ("https://git.example/a", "http://git.example/c", None),
         ("https://git.example/a", "/etc", None),
         ("https://git.example/a", "--upload-pack=x", None),
         ("https://git.example/a", "ext::sh", None),
-        ("git@git.example:a/b", "../-x", Some("ssh://git@git.example/a/-x")),
+        ("git@git.example:a/b", "../-x", Some("git@git.example:a/-x")),
         ("git@git.example:b", "../-x", None),
     ] {
         let found = GitUrl::parse(parent, false).unwrap().submodule(text, false);
@@ -156,7 +157,7 @@ proptest! {
             if let GitUrl::Ssh(SshUrl { user, path, .. }) = &url {
                 prop_assert!(!user.starts_with('-') && !user.contains(':') && !path.starts_with('-'));
             }
-            prop_assert!(GitUrl::parse(&url.to_string(), false).is_ok(), "{url}");
+            prop_assert_eq!(GitUrl::parse(&url.to_string(), false), Ok(url.clone()), "{}", url);
         }
     }
 }
