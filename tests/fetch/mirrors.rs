@@ -112,6 +112,42 @@ async fn what_is_there_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_as_a_difference_is_fetched_as_a_whole() {
+    let stage = Stage::limited(Limits { object: 100_000, ..short() }).await;
+    let commit = |last: &str| {
+        let lines = |seed: u32| (0..15_000_u32).map(move |line| format!("{}\n", line.wrapping_mul(seed) % 99_991));
+        let files = (1..=6).map(|file| (format!("file{file}"), lines(file * 7919).collect::<String>() + last));
+        let files: Vec<_> = files.collect();
+        assert!(files.iter().all(|(_, content)| (70_000..100_000).contains(&content.len())));
+        let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content)).collect();
+        stage.repository.commit(&files);
+    };
+    commit("one\n");
+    stage.fetch(Reference::Default).await.unwrap();
+    commit("two\n");
+    stage.server.asked();
+    let fetched = stage.fetch(Reference::Default).await.unwrap();
+    assert!(text(&fetched.content, "file6").ends_with("two\n"));
+    let asked = stage.server.asked();
+    let posts = asked.iter().filter(|asked| asked.method == "POST").count();
+    assert_eq!(posts, 3, "the references, a difference, and all: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_difference_to_something_large_is_read() {
+    let stage = Stage::limited(Limits { object: 100_000, ..short() }).await;
+    for last in ["one", "two", "three"] {
+        let lines: String = (0..16_000_u32).map(|line| format!("{}\n", line.wrapping_mul(7919) % 99_991)).collect();
+        assert!((90_000..100_000).contains(&lines.len()));
+        stage.repository.commit(&[("large", lines + last)]);
+        stage.server.asked();
+        let fetched = stage.fetch(Reference::Default).await.unwrap();
+        assert!(text(&fetched.content, "large").ends_with(last));
+        assert_eq!(stage.server.asked().len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn a_past_that_is_changed_is_noticed() {
     for (old, filter) in [(false, true), (false, false), (true, false), (true, true)] {
         let stage = Stage::new().await;

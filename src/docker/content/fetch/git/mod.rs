@@ -10,6 +10,7 @@ mod http;
 mod line;
 mod modules;
 mod pack;
+mod receive;
 mod reference;
 mod remote;
 mod request;

@@ -1,11 +1,6 @@
 //! What is said with a server: which references it has, and what to send.
 
-use std::{
-    fs::File,
-    io::{BufRead, Write},
-    ops::ControlFlow,
-    sync::Arc,
-};
+use std::fs::File;
 
 use gix_hash::ObjectId;
 use gix_object::bstr::{BString, ByteSlice};
@@ -17,14 +12,14 @@ use gix_protocol::{
 };
 use gix_transport::{
     Protocol, Service,
-    client::blocking_io::{ExtendedBufRead, Transport, TransportV2Ext},
+    client::blocking_io::{Transport, TransportV2Ext},
 };
 use gix_utils::progress::Discard;
-use parking_lot::Mutex;
 
 use super::{
-    super::{Error, Result, error::chain},
-    line::{Line, printable},
+    super::{Error, Result},
+    line::Line,
+    receive::{Failure, receive},
     ssh::Complaint,
     url::GitUrl,
 };
@@ -176,6 +171,7 @@ impl Remote {
         arguments.extend(want.iter().map(|id| format!("want {id}").into()));
         match history {
             History::None if can("shallow") => {
+                // Without it, servers send all files of a commit whose history is not asked for.
                 arguments.push("thin-pack".into());
                 arguments.extend(have.iter().map(|id| format!("shallow {id}").into()));
                 arguments.push("deepen 1".into());
@@ -234,55 +230,6 @@ impl Remote {
         }
         receive(reader, into)?;
         Ok(Received::Pack)
-    }
-}
-
-/// What the library, or the server through it, complains of.
-struct Failure(String);
-
-impl<E: std::error::Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(chain(&error))
-    }
-}
-
-fn receive<'a>(
-    mut reader: Box<dyn ExtendedBufRead<'a> + Unpin + 'a>,
-    into: &mut File,
-) -> std::result::Result<(), Failure> {
-    // In the old protocol, the library takes a complaint for the begin of the pack.
-    if let Some(line) = reader.peek_data_line()
-        && let Some(complaint) = line??.strip_prefix(b"ERR ")
-    {
-        return Err(Failure(printable(&String::from_utf8_lossy(complaint))));
-    }
-    let complaint = Arc::new(Mutex::new(Vec::new()));
-    let heard = complaint.clone();
-    // The bands are taken apart only if somebody listens.
-    reader.set_progress_handler(Some(Box::new(move |is_error, text| {
-        if is_error {
-            heard.lock().extend(text.iter().take(400));
-        }
-        ControlFlow::Continue(())
-    })));
-    let copied = copy(&mut reader, into);
-    let complaint = printable(&String::from_utf8_lossy(&complaint.lock()));
-    match copied {
-        Ok(()) if complaint.is_empty() => Ok(()),
-        Err(error) if complaint.is_empty() => Err(error.into()),
-        Ok(()) | Err(_) => Err(Failure(format!("it says {complaint:?}"))),
-    }
-}
-
-fn copy(reader: &mut dyn BufRead, into: &mut File) -> std::io::Result<()> {
-    loop {
-        let piece = reader.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(());
-        }
-        into.write_all(piece)?;
-        let count = piece.len();
-        reader.consume(count);
     }
 }
 

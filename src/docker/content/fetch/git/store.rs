@@ -51,8 +51,7 @@ impl Store {
         let packs = store.make().and_then(|()| store.sweep()).map_err(Error::Storage)?;
         let (count, size) = packs;
         if count > PACKS || size > most.saturating_mul(2) {
-            store.wipe()?;
-            store.make().map_err(Error::Storage)?;
+            store.empty()?;
         }
         File::create(store.used()).map_err(Error::Storage)?;
         Ok(store)
@@ -92,6 +91,12 @@ impl Store {
         Ok((count / 2, size))
     }
 
+    /// Removes everything that it holds.
+    pub(super) fn empty(&self) -> Result<()> {
+        self.wipe()?;
+        self.make().map_err(Error::Storage)
+    }
+
     /// Removes everything.
     pub(super) fn wipe(&self) -> Result<()> {
         remove(&self.folder).map_err(Error::Storage)
@@ -115,8 +120,7 @@ impl Store {
 
     /// The objects.
     pub(super) fn objects(&self) -> Result<gix_odb::Handle> {
-        let limit = usize::try_from(self.bounds.object).ok();
-        open(&self.folder.join("objects"), limit)
+        open(&self.folder.join("objects"), self.bounds)
     }
 
     /// A file to receive a pack in. It is nowhere else.
@@ -125,9 +129,8 @@ impl Store {
     }
 
     /// Takes a pack in, after a look at what it would become.
-    pub(super) fn take(&self, pack: File, stop: &AtomicBool, host: &str) -> std::result::Result<(), Trouble> {
-        let objects = self.objects()?;
-        let written = index(pack, &self.packs(), self.bounds, Some(&objects), stop, host)?;
+    pub(super) fn take(&self, pack: File, stop: &AtomicBool, host: &str) -> Result<()> {
+        let written = index(pack, &self.packs(), self.bounds, Some(&self.objects()?), stop, host)?;
         for path in written {
             File::open(path).and_then(|file| file.sync_all()).map_err(Error::Storage)?;
         }
@@ -166,16 +169,16 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open(objects: &Path, limit: Option<usize>) -> Result<gix_odb::Handle> {
+fn open(objects: &Path, bounds: Bounds) -> Result<gix_odb::Handle> {
     let options = gix_odb::store::init::Options {
         use_multi_pack_index: false,
-        alloc_limit_bytes: limit,
+        alloc_limit_bytes: bounds.memory(),
         ..gix_odb::store::init::Options::default()
     };
     gix_odb::at_opts(objects, Kind::Sha1, None, options).map_err(Error::Storage)
 }
 
-/// Writes a pack and its index into a folder. The files.
+/// Writes a pack and its index into a folder; objects that it is a difference to are looked up elsewhere. The files.
 fn index(
     mut pack: File,
     folder: &Path,
@@ -183,7 +186,7 @@ fn index(
     bases: Option<&gix_odb::Handle>,
     stop: &AtomicBool,
     host: &str,
-) -> std::result::Result<Vec<PathBuf>, Trouble> {
+) -> Result<Vec<PathBuf>> {
     pack.rewind().map_err(Error::Storage)?;
     if survey(&mut BufReader::new(&pack), bounds, host, "the repository")? == 0 {
         return Ok(Vec::new());
@@ -191,7 +194,7 @@ fn index(
     pack.rewind().map_err(Error::Storage)?;
     let options = pack::bundle::write::Options {
         thread_limit: Some(1),
-        alloc_limit_bytes: usize::try_from(bounds.object).ok(),
+        alloc_limit_bytes: bounds.memory(),
         ..pack::bundle::write::Options::default()
     };
     let mut input = BufReader::new(pack);
@@ -218,7 +221,7 @@ pub(super) fn follows(
     let packs = folder.path().join("pack");
     fs::create_dir(&packs).map_err(Error::Storage)?;
     let written = index(pack, &packs, bounds, None, stop, host)?;
-    let objects = open(folder.path(), usize::try_from(bounds.object).ok())?;
+    let objects = open(folder.path(), bounds)?;
     let broken = |error: &(dyn std::error::Error + 'static)| Trouble::Damaged(chain(error));
     let mut buffer = Vec::new();
     for path in written.iter().filter(|path| path.extension().is_some_and(|extension| extension == "idx")) {

@@ -74,7 +74,7 @@ impl Visit {
                 let mut fresh = true;
                 if !store.has(commit) {
                     let ask = Ask { want: vec![object], have: store.latest(), history: History::None };
-                    if self.bring(store, &mut remote, &ask)? == Received::Missing {
+                    if self.bring_lean(store, &mut remote, &ask)? == Received::Missing {
                         return Err(self.vanished().into());
                     }
                     store.mark(commit)?;
@@ -149,12 +149,23 @@ impl Visit {
         Ok(received)
     }
 
+    /// Receives what is asked for as a difference to what is there. What is too large in that way may not be so as a whole.
+    fn bring_lean(&self, store: &Store, remote: &mut Remote, ask: &Ask) -> std::result::Result<Received, Trouble> {
+        match self.bring(store, remote, ask) {
+            Err(Trouble::Other(Error::TooLarge { .. })) if ask.have.is_some() => {
+                store.empty()?;
+                self.bring(store, &mut self.connect()?, &Ask { have: None, ..ask.clone() })
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Receives a commit by its name, or everything if the server does not give it by its name.
     fn bring_commit(&self, store: &Store, commit: ObjectId) -> std::result::Result<(), Trouble> {
         let mut remote = self.connect()?;
         let ask = Ask { want: vec![commit], have: store.latest(), history: History::None };
         let hides = remote.hides_objects();
-        if self.bring(store, &mut remote, &ask)? == Received::Missing {
+        if self.bring_lean(store, &mut remote, &ask)? == Received::Missing {
             if !hides {
                 return Err(self.vanished().into());
             }
