@@ -10,7 +10,7 @@ use cloudfaster::docker::content::{
     },
 };
 
-use crate::{Stage, basic, known, loopback, paths, refused, server::Manners, short, text};
+use crate::{Stage, basic, known, loopback, paths, refused, repository::Repository, server::Manners, short, text};
 
 /// Both versions of the protocol that servers speak.
 const MANNERS: [bool; 2] = [false, true];
@@ -77,6 +77,18 @@ async fn a_commit_is_fetched_by_its_name_alone() {
         stage.fetch(Reference::Commit(first)).await.unwrap();
         assert!(stage.server.asked().is_empty(), "what is there is not asked for");
         refused(stage.fetch(Reference::Commit("1".repeat(40))).await, Class::Refused, "has no commit 1111");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_may_have_an_odd_name() {
+    let stage = Stage::new().await;
+    let name = "o'dd +näme%20$.git";
+    let repository = Repository::new(stage.root.path(), name);
+    let url = stage.server.url("o'dd%20+n%C3%A4me%2520$.git");
+    for url in [url.clone(), format!("{url}/"), url.replace("%C3%A4", "ä")] {
+        let fetched = stage.mirrors.fetch(&crate::request(&url, Reference::Default), None).await.unwrap();
+        assert_eq!(fetched.commit, repository.head(), "{url}");
     }
 }
 

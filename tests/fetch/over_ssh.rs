@@ -74,3 +74,21 @@ async fn servers_and_keys_that_are_not_known_are_refused() {
     drop(sshd);
     refused(own.fetch(&request, None).await, Class::Wait, "cannot be reached");
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_do_its_part_is_told_from_one_that_refuses() {
+    let root = tempfile::tempdir().unwrap();
+    let repository = Repository::new(root.path(), "app.git");
+    let mirrors = mirrors(root.path(), short());
+    for (does, class, why) in [
+        ("sleep 20", Class::Wait, "it sends nothing"),
+        ("kill -9 $PPID", Class::Wait, "the connection broke"),
+        ("echo 'fatal: nobody may' >&2; exit 1", Class::Refused, "fatal: nobody may"),
+        ("echo Welcome!", Class::Refused, "does not answer as expected"),
+    ] {
+        let sshd = Sshd::configured(&format!("ForceCommand {does}"));
+        let mut request = request(&sshd.url(&repository.bare), Reference::Default);
+        request.credentials = access(&sshd, "user", "host.pub");
+        refused(mirrors.fetch(&request, None).await, class, why);
+    }
+}

@@ -18,6 +18,7 @@ use axum::{
 use axum_server::tls_rustls::RustlsConfig;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::repository::command;
@@ -138,7 +139,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
             return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")]).into_response();
         }
     }
-    let path = parts.uri.path().to_owned();
+    let path = percent_decode_str(parts.uri.path()).decode_utf8().unwrap().into_owned();
     let plain = shared.root.join(path.trim_start_matches('/'));
     if plain.is_file() && !path.contains(".git/") {
         return std::fs::read(plain).unwrap().into_response();

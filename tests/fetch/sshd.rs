@@ -19,6 +19,10 @@ pub struct Sshd {
 impl Sshd {
     /// A server; it takes over the version of the protocol that the client asks for if it is told to.
     pub fn start(new_protocol: bool) -> Self {
+        Self::configured(if new_protocol { "AcceptEnv GIT_PROTOCOL" } else { "" })
+    }
+
+    pub fn configured(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["host", "user", "other"] {
@@ -32,7 +36,7 @@ impl Sshd {
              PermitRootLogin yes\nPasswordAuthentication no\n{}\n",
             path("host").display(),
             path("user.pub").display(),
-            if new_protocol { "AcceptEnv GIT_PROTOCOL" } else { "" },
+            more,
         );
         fs::write(path("config"), config).unwrap();
         fs::create_dir_all("/run/sshd").ok();

@@ -256,7 +256,12 @@ impl Read for Reader {
                     return Err(self.line.fail(Error::NotAdmitted { host: self.line.host(), reason }));
                 }
                 // What it complains of may come after the end of the answers.
-                Some(ChannelMsg::Close) | None => self.ended = true,
+                Some(ChannelMsg::Close) => self.ended = true,
+                None if self.said.lock().code.is_some() => self.ended = true,
+                None => {
+                    let reason = "the connection broke".to_owned();
+                    return Err(self.line.fail(Error::Unreachable { host: self.line.host(), reason }));
+                }
                 Some(_) => {}
             }
         }
