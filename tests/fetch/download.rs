@@ -51,6 +51,8 @@ async fn a_file_is_downloaded_if_it_is_the_one() {
     });
     client().download(&url, Some(DIGEST), Some(&basic), 11).await.unwrap();
     assert!(elsewhere.asked().iter().all(|asked| asked.authorization.is_none()));
+    elsewhere.behave(|manners| manners.password = Some(("user".into(), "password".into())));
+    refused(client().download(&url, None, Some(&basic), 11).await, Class::Refused, "wants credentials");
     elsewhere.behave(|manners| manners.status = Some(404));
     let error =
         refused(client().download(&url, None, Some(&basic), 11).await, Class::Refused, "file.zip does not exist");

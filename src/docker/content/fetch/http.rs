@@ -166,6 +166,7 @@ impl Client {
             hash.update(&piece);
             file.write_all(&piece).await.map_err(Error::Storage)?;
         }
+        file.flush().await.map_err(Error::Storage)?;
         file.rewind().await.map_err(Error::Storage)?;
         let digest = hex::encode(hash.finalize());
         match expected {
@@ -182,7 +183,8 @@ impl Client {
         for _ in 0..=REDIRECTS {
             self.check(&url)?;
             let mut headers = headers.clone();
-            if let Some(credentials) = credentials.filter(|credentials| credentials.origin == origin(&url)) {
+            let credentials = credentials.filter(|credentials| credentials.origin == origin(&url));
+            if let Some(credentials) = credentials {
                 headers.insert(header::AUTHORIZATION, credentials.header.clone());
             }
             let sent = self.client.request(method.clone(), url.clone()).headers(headers).body(body.clone()).send();
