@@ -7,6 +7,7 @@
 pub mod archive;
 mod builder;
 pub mod dockerignore;
+pub mod fetch;
 mod error;
 mod limits;
 mod pack;

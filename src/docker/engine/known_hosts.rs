@@ -11,13 +11,13 @@ use super::HostPort;
 
 /// What is known of one server.
 #[derive(Debug)]
-pub(super) struct KnownHosts {
+pub(crate) struct KnownHosts {
     keys: Vec<PublicKey>,
     revoked: Vec<PublicKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Known,
     Unknown,
     Revoked,
@@ -28,7 +28,7 @@ impl KnownHosts {
     ///
     /// # Errors
     /// What is wrong with the text, or that it says nothing of the server.
-    pub(super) fn parse(text: &str, at: &HostPort) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, at: &HostPort) -> Result<Self, String> {
         let name = match at.port {
             22 => at.host.clone(),
             port => format!("[{}]:{port}", at.host),
@@ -56,7 +56,7 @@ impl KnownHosts {
 
     /// Those of the offered algorithms of which a key is known: a server with keys of several kinds shows the one
     /// that is asked for first.
-    pub(super) fn algorithms(&self, offered: &[Algorithm]) -> Vec<Algorithm> {
+    pub(crate) fn algorithms(&self, offered: &[Algorithm]) -> Vec<Algorithm> {
         let same = |offered: &Algorithm, key: &PublicKey| match (offered, key.algorithm()) {
             (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
             (offered, of_key) => *offered == of_key,
@@ -64,7 +64,7 @@ impl KnownHosts {
         offered.iter().filter(|offered| self.keys.iter().any(|key| same(offered, key))).cloned().collect()
     }
 
-    pub(super) fn judge(&self, shown: &PublicKey) -> Verdict {
+    pub(crate) fn judge(&self, shown: &PublicKey) -> Verdict {
         let among = |keys: &[PublicKey]| keys.iter().any(|key| key.key_data() == shown.key_data());
         if among(&self.revoked) {
             Verdict::Revoked

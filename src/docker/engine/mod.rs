@@ -12,7 +12,7 @@ mod events;
 mod exec;
 mod images;
 pub mod inventory;
-mod known_hosts;
+pub(crate) mod known_hosts;
 mod networks;
 pub mod outcome;
 mod phrases;
