@@ -1,5 +1,7 @@
 //! What the catalogue makes is accepted by Docker Compose, and its documentation says what is in it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
