@@ -250,6 +250,8 @@ async fn standalone(
     println!("The control plane serves on https://{}. Use it with:", serving.address());
     println!("    export KUBECONFIG={}", kubeconfig.display());
     let client = Client::new(control_plane.router(), "default");
+    let cache_dir = settings.cache_dir.or_else(|| Some(plane.data_dir.join("cache")));
+    let settings = controller::Settings { cache_dir, ..settings };
     ensure_namespace(&client, &settings.operator_namespace, &[]).await?;
     let work = async {
         let reconcilers = controller::run(settings, client.clone(), telemetry.clone(), None, shutdown.clone());

@@ -6,31 +6,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cloudfaster::docker::catalogue::{Composed, Exposure, Network, Request, compose, list};
-
-const TRAEFIK: Exposure<'static> = Exposure::Traefik {
-    network: Network { name: "project_ingress", external: true },
-    resolver: Some("letsencrypt"),
-    entry_point: "websecure",
-    main_host: "shop.example.com",
-    filebrowser_host: "shop-filebrowser.example.com",
-    router: "project",
-};
-const CADDY: Exposure<'static> = Exposure::Caddy {
-    network: Network { name: "project_ingress", external: false },
-    main_host: "shop.example.com",
-    filebrowser_host: "shop-filebrowser.example.com",
-};
+use cloudfaster::docker::catalogue::{Composed, Request, compose, list};
 
 #[test]
 fn docker_compose_accepts_each_file_that_the_catalogue_makes() {
     let oracle = oracle();
     let mut files: Vec<(Vec<String>, Composed)> = Vec::new();
     for types in combinations() {
-        for (with_source, filebrowser, exposure) in
-            [(false, false, Exposure::Ports), (true, false, CADDY), (false, true, CADDY), (true, true, TRAEFIK)]
-        {
-            let request = Request { types: &types, with_source, filebrowser, image: &|_| None, exposure };
+        for (with_source, filebrowser) in [(false, false), (true, false), (false, true), (true, true)] {
+            let url = Some("https://shop.example.com");
+            let request = Request { types: &types, with_source, filebrowser, image: &|_| None, url };
             files.extend(compose(&request).ok().map(|composed| (types.clone(), composed)));
         }
     }

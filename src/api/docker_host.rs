@@ -3,6 +3,8 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -72,6 +74,9 @@ pub struct DockerHostSpec {
     /// The host's proxy, which leads the names of services to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
+    /// Where the images of the catalogue come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<Catalogue>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the operator's namespace, with which images are pulled for all
     /// services of the host. A service's own come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +91,21 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = "^[^*]*[*]?$")))]
     pub reserved_labels: Vec<String>,
+}
+
+/// Where the images of the catalogue come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Catalogue {
+    /// A registry that has a mirror of Docker Hub, with a path if it has one: `registry.example.com/hub`. The catalogue's
+    /// `nginx:1.30-alpine` is `registry.example.com/hub/library/nginx:1.30-alpine` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?$"))]
+    pub mirror: Option<String>,
+    /// Images in place of the catalogue's, by its keys for them: `nginx`, `php`, `node`, `mysql`, ….
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub images: BTreeMap<String, String>,
 }
 
 /// A proxy that runs on the host and learns by labels of containers what it leads where. A service meets it on a network of its

@@ -45,10 +45,11 @@ use self::{
     lease::{Elector, Lost, Terms},
     ledger::Ledger,
     run::{Reconciler, Waker, Wakes, Wiring},
-    sources::Sources,
+    sources::{Places, Sources},
 };
 use crate::{
     api::{DockerHost, DockerService, ProxmoxCluster, ProxmoxVM},
+    docker::content::fetch::Networks,
     kubernetes::{self, describe},
     telemetry::{Sample, Telemetry},
 };
@@ -173,7 +174,7 @@ async fn reconcile(
     telemetry: &Telemetry,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let Settings { operator_namespace, installation } = settings;
+    let Settings { operator_namespace, installation, cache_dir, source_networks } = settings;
     // What reconciles work with outlasts them.
     let inventories = CancellationToken::new();
     let _ended = inventories.clone().drop_guard();
@@ -195,6 +196,11 @@ async fn reconcile(
             }
         };
         tracing::info!(installation, operator_namespace, "controller starts");
+        let opened = || async {
+            let places = Places { cache: cache_dir.clone(), networks: Networks { allowed: source_networks.clone() } };
+            Sources::open(places, fetches.clone()).map_err(|error| error.to_string())
+        };
+        let sources = start::until_done(telemetry, "sources", opened).await;
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: None };
         let shared = Arc::new(Shared {
             recorder: Recorder::new(client.clone(), reporter),
@@ -210,7 +216,7 @@ async fn reconcile(
             clusters,
             hosts,
             services,
-            sources: Sources::new(fetches.clone()),
+            sources,
         });
         // What any object has recorded is known before the first one is given a VMID.
         let filled = || async { proxmox_vm::fill_ledger(&shared).await.map_err(|error| describe(&error)) };

@@ -1,13 +1,14 @@
 //! What the controller is told on the command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::lease::{InvalidTerms, Terms};
 
 /// What every form of the controller is told.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Settings {
     /// Namespace of the operator: its own objects and the administrators' Secrets live there.
     #[arg(long, env = "CLOUDFASTER_NAMESPACE", default_value = "cloudfaster-system")]
@@ -16,6 +17,14 @@ pub struct Settings {
     /// `cloudfaster-installation` holds, made at the first start.
     #[arg(long, env = "CLOUDFASTER_INSTALLATION")]
     pub installation: Option<String>,
+    /// Folder in which repositories are kept that services have for a source, for this process alone. Without it a temporary one,
+    /// so that they are fetched anew after each start.
+    #[arg(long, env = "CLOUDFASTER_CACHE_DIR", value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+    /// Networks that are not public and that sources may be fetched from all the same, separated by commas: `10.1.0.0/16`. Tenants
+    /// name the sources, and whoever answers there is asked with this machine's address.
+    #[arg(long, env = "CLOUDFASTER_SOURCE_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub source_networks: Vec<IpNet>,
 }
 
 /// How replicas agree on who works.

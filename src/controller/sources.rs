@@ -3,27 +3,60 @@
 //! A fetch takes its time, and a reconcile must not: it is told what is known, and woken when that has changed. What was fetched
 //! serves on while it is asked whether there is something newer, and when that fails.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, fs::File, io::Cursor, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use reqwest::Url;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    docker::content::{Content, Limits, archive},
+    docker::content::{
+        self, Content, Limits, archive,
+        fetch::{
+            self, Class, Networks, Times,
+            git::{self, Known, Mirrors},
+            http::{Basic, Client},
+        },
+    },
     reason::Reason,
 };
 
 /// The longest pause after a failure.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
+/// How often mirrors are looked through for those that nobody needs any more.
+const TIDY: Duration = Duration::from_secs(3600);
+/// How long a mirror is kept that nobody asks for.
+const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What was fetched for services, by their uids.
 pub struct Sources {
     stop: CancellationToken,
+    fetcher: Arc<Fetcher>,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
+}
+
+/// Where sources come from, and where they are kept.
+pub struct Places {
+    /// The folder in which repositories are kept; a temporary one without.
+    pub cache: Option<PathBuf>,
+    /// Where they may be fetched from.
+    pub networks: Networks,
+}
+
+struct Fetcher {
+    networks: Networks,
+    mirrors: Mirrors,
+    /// Removed with the process.
+    _folder: Option<TempDir>,
 }
 
 /// What a service asks for.
@@ -45,7 +78,29 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub enum What {
     /// An archive that is there.
-    Archive(Bytes),
+    Archive {
+        /// The archive.
+        bytes: Bytes,
+        /// The SHA-256 that it has to have, in hexadecimal.
+        sha256: Option<String>,
+    },
+    /// An archive that is downloaded.
+    Download(Box<Download>),
+    /// A repository, and what was fetched of it before.
+    Git(Box<git::Request>, Option<Known>),
+}
+
+/// An archive that is downloaded.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// From where.
+    pub url: Url,
+    /// The SHA-256 that it has, in hexadecimal.
+    pub sha256: String,
+    /// Who we are to the server.
+    pub credentials: Option<Basic>,
+    /// An authority (PEM) that is believed beside those of the operating system.
+    pub ca: Option<String>,
 }
 
 /// What was fetched.
@@ -100,8 +155,23 @@ struct Entry {
 
 impl Sources {
     /// None yet. What is under way ends with the token.
-    pub fn new(stop: CancellationToken) -> Self {
-        Self { stop, entries: Arc::default() }
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn open(places: Places, stop: CancellationToken) -> fetch::Result<Self> {
+        let Places { cache, networks } = places;
+        let (folder, root) = match cache {
+            Some(cache) => (None, cache.join("mirrors")),
+            None => {
+                let folder = tempfile::tempdir().map_err(fetch::Error::Storage)?;
+                let root = folder.path().join("mirrors");
+                (Some(folder), root)
+            }
+        };
+        let mirrors = Mirrors::new(root, networks.clone(), git::Limits::default())?;
+        tokio::spawn(tidy(mirrors.clone(), stop.clone()));
+        let fetcher = Arc::new(Fetcher { networks, mirrors, _folder: folder });
+        Ok(Self { stop, fetcher, entries: Arc::default() })
     }
 
     /// What is known of a service's source, which is fetched if that is due; `done` is called when that has ended.
@@ -125,7 +195,8 @@ impl Sources {
     fn begin(&self, uid: &str, asked: Asked, done: impl FnOnce() + Send + 'static) {
         let (stop, entries, uid) = (self.stop.clone(), self.entries.clone(), uid.to_owned());
         let Asked { fingerprint, interval, .. } = asked.clone();
-        let work = AssertUnwindSafe(fetch(asked)).catch_unwind();
+        let fetcher = self.fetcher.clone();
+        let work = AssertUnwindSafe(async move { fetcher.fetch(asked).await }).catch_unwind();
         tokio::spawn(async move {
             let Some(ended) = stop.run_until_cancelled_owned(work).await else { return };
             let ended = ended.unwrap_or_else(|_| {
@@ -182,19 +253,92 @@ impl Entry {
     }
 }
 
-async fn fetch(asked: Asked) -> Result<Fetched, Failure> {
-    let Asked { what, limits, .. } = asked;
-    match what {
-        What::Archive(bytes) => unpack(bytes, limits).await,
+impl Fetcher {
+    async fn fetch(&self, asked: Asked) -> Result<Fetched, Failure> {
+        let Asked { what, limits, .. } = asked;
+        match what {
+            What::Archive { bytes, sha256 } => {
+                check(&bytes, sha256.as_deref())?;
+                unpack(Archive::Memory(Cursor::new(bytes)), limits).await
+            }
+            What::Download(download) => {
+                let file = self.download(*download, &limits).await.map_err(|error| failure(&error))?;
+                unpack(Archive::File(file), limits).await
+            }
+            What::Git(request, known) => {
+                let fetched = self.mirrors.fetch(&request, known.as_ref()).await.map_err(|error| failure(&error))?;
+                let git::Fetched { content, name, commit, rewritten, notes } = fetched;
+                let rewritten = rewritten.iter().map(ToString::to_string);
+                let notes = rewritten.chain(notes.iter().map(ToString::to_string)).collect();
+                Ok(Fetched { content, revision: revision(&name, &commit), notes })
+            }
+        }
+    }
+
+    async fn download(&self, download: Download, limits: &Limits) -> fetch::Result<File> {
+        let Download { url, sha256, credentials, ca } = download;
+        let client = Client::new(&self.networks, ca.as_deref(), Times::default())?;
+        Ok(client.download(&url, Some(&sha256), credentials.as_ref(), limits.size).await?.file)
     }
 }
 
-/// Unpacks an archive that is there.
-async fn unpack(bytes: Bytes, limits: Limits) -> Result<Fetched, Failure> {
-    let for_good = |word: &str, message: String| Failure { reason: Reason::new(word, message), for_good: true };
-    let unpacked = spawn_blocking(move || archive::read(std::io::Cursor::new(bytes), limits)).await;
-    let unpacked = unpacked.map_err(|_| for_good("FetchFailed", "the archive could not be unpacked".to_owned()))?;
-    let content = unpacked.map_err(|error| for_good("InvalidArchive", error.to_string()))?;
+/// Removes mirrors that nobody needs any more, from time to time.
+async fn tidy(mirrors: Mirrors, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TIDY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = mirrors.tidy(UNUSED).await {
+            tracing::warn!(%error, "the mirrors cannot be looked through");
+        }
+    }
+}
+
+/// How a commit is shown.
+fn revision(name: &str, commit: &str) -> String {
+    format!("{name}@sha1:{commit}")
+}
+
+/// What was fetched before, by how it was shown.
+pub fn known(revision: &str) -> Option<Known> {
+    let (name, commit) = revision.rsplit_once("@sha1:")?;
+    Some(Known { name: name.to_owned(), commit: commit.to_owned() })
+}
+
+fn failure(error: &fetch::Error) -> Failure {
+    let (word, for_good) = match error.class() {
+        Class::Wait => ("FetchFailed", false),
+        Class::Refused => ("FetchRefused", false),
+        Class::Invalid => ("InvalidSource", true),
+    };
+    Failure { reason: Reason::new(word, error.to_string()), for_good }
+}
+
+fn check(bytes: &Bytes, sha256: Option<&str>) -> Result<(), Failure> {
+    let found = hex::encode(Sha256::digest(bytes));
+    match sha256.filter(|expected| *expected != found) {
+        None => Ok(()),
+        Some(expected) => {
+            let message = format!("the archive has the SHA-256 {found}, and {expected} is expected");
+            Err(Failure { reason: Reason::new("InvalidSource", message), for_good: true })
+        }
+    }
+}
+
+/// An archive that is to be unpacked.
+enum Archive {
+    Memory(Cursor<Bytes>),
+    File(File),
+}
+
+async fn unpack(archive: Archive, limits: Limits) -> Result<Fetched, Failure> {
+    let unpacked = spawn_blocking(move || match archive {
+        Archive::Memory(bytes) => archive::read(bytes, limits),
+        Archive::File(file) => archive::read(file, limits),
+    });
+    let unpacked = unpacked.await.map_err(|error| content::Error::Spool(error.into())).flatten();
+    let content = unpacked.map_err(|error| Failure {
+        reason: Reason::new("InvalidArchive", error.to_string()),
+        for_good: !error.is_passing(),
+    })?;
     let revision = format!("sha256:{}", content.digest());
     Ok(Fetched { content, revision, notes: Vec::new() })
 }

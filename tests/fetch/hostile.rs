@@ -137,9 +137,11 @@ async fn bombs_do_not_go_off() {
     stage.repository.commit(&[("noise", noise)]);
     refused(stage.fetch(Reference::Default).await, Class::Invalid, "sends is larger than 100000 bytes");
 
-    let stage = limited(|limits| limits.content.size = 3 << 20).await;
+    let stage = limited(|_| {}).await;
     bomb(&stage, 4 << 20);
-    refused(stage.fetch(Reference::Default).await, Class::Invalid, "larger than 3145728 bytes");
+    let content = content::Limits { size: 3 << 20, ..content::Limits::default() };
+    let small = Request { content, ..stage.request(Reference::Default) };
+    refused(stage.mirrors.fetch(&small, None).await, Class::Invalid, "larger than 3145728 bytes");
 }
 
 /// Writes an object that git's own commands would not write.
@@ -246,10 +248,9 @@ async fn what_is_no_git_server_is_told_so() {
 
 #[tokio::test]
 async fn limits_of_content_are_kept_by_a_new_mirror_too() {
-    let root = tempfile::tempdir().unwrap();
     let stage = Stage::new().await;
-    let limits = Limits { content: content::Limits { entries: 2, ..content::Limits::default() }, ..short() };
     stage.repository.commit(&[("a", "a"), ("b", "b")]);
-    let strict = mirrors(root.path(), limits);
-    refused(strict.fetch(&stage.request(Reference::Default), None).await, Class::Invalid, "more than 2");
+    let content = content::Limits { entries: 2, ..content::Limits::default() };
+    let strict = Request { content, ..stage.request(Reference::Default) };
+    refused(stage.mirrors.fetch(&strict, None).await, Class::Invalid, "more than 2");
 }

@@ -50,6 +50,7 @@ fn request(url: &str, reference: Reference) -> Request {
         credentials: Credentials::None,
         ca: None,
         allow_insecure: true,
+        content: content::Limits::default(),
     }
 }
 

@@ -53,7 +53,7 @@ impl Refused {
             }
         });
         let (telemetry, shutdown) = (Telemetry::default(), CancellationToken::new());
-        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), installation: None };
+        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), ..Settings::default() };
         let client = Client::new(transport, "default");
         tokio::spawn(controller::run(settings, client, telemetry.clone(), None, shutdown.clone()));
         Self { rule, refusals, telemetry, _shutdown: shutdown.drop_guard() }

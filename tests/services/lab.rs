@@ -59,7 +59,7 @@ impl Lab {
         }
         let local = docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
         lab.host("local", &std::env::var("DOCKER_HOST").unwrap_or(local)).await;
-        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), installation: None };
+        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), ..Settings::default() };
         tokio::spawn(async move {
             let ended = controller::run(settings, client, Telemetry::default(), None, shutdown).await;
             tracing::error!(?ended, "the controller ended by itself");

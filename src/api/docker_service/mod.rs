@@ -48,7 +48,9 @@ pub use status::*;
     printcolumn(name = "User", type_ = "string", priority = 1, json_path = ".spec.userId"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.message")
 )]
-#[x_kube(validation = Rule::new("has(self.compose) != has(self.composeFile)").message("give exactly one of compose and composeFile"))]
+#[x_kube(validation = Rule::new("[has(self.compose), has(self.composeFile), has(self.types)].filter(given, given).size() == 1").message("give exactly one of compose, composeFile and types"))]
+#[x_kube(validation = Rule::new("!has(self.filebrowser) || has(self.types)").message("filebrowser is for types; in a compose file it is a service like any other").field_path(".filebrowser"))]
+#[x_kube(validation = Rule::new("!has(self.expose) || !has(self.types)").message("expose is for compose files; of types the primary one is exposed").field_path(".expose"))]
 #[x_kube(validation = Rule::new("!has(self.composeFile) || has(self.source)").message("composeFile is a path in source: give source too").field_path(".composeFile"))]
 #[x_kube(validation = Rule::new("self.hostRef == oldSelf.hostRef").message("hostRef cannot be changed: a service stays on its host, with its volumes; make a new service").field_path(".hostRef"))]
 #[serde(rename_all = "camelCase")]
@@ -65,6 +67,15 @@ pub struct DockerServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/].*$"))]
     pub compose_file: Option<String>,
+    /// What it is made of, by the names of the catalogue: `Static`, `PHP`, `Laravel`, `Node.js`, `React`, `Python`, `WordPress`, `MySQL`,
+    /// `MariaDB`, `PostgreSQL`, `Redis`, `MongoDB`; several together, of which one answers people. The operator makes a compose
+    /// file of them, generates the passwords into Secrets of its own, and has the host's proxy lead people to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 12), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 63)))]
+    pub types: Vec<String>,
+    /// Filebrowser over the content of `types`, under a URL of its own; its user is `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filebrowser: Option<Filebrowser>,
     /// Where files come from: a repository or an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -113,6 +124,16 @@ pub struct DockerServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub user_id: Option<String>,
+}
+
+/// Filebrowser: files in the browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Filebrowser {
+    /// A key of a Secret of the service's namespace that holds the password of its user `admin`, of at least 12 characters. Without
+    /// it one is generated, into the key `FILEBROWSER_PASSWORD` of the Secret `NAME-filebrowser`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
 }
 
 /// A service of the compose file that people reach by name.

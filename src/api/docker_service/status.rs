@@ -91,6 +91,15 @@ pub struct DockerServiceStatus {
     /// Where people reach it by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urls: Option<ServiceUrls>,
+    /// What the catalogue makes of `types`: all of them, with those that others brought; the first is the primary one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub types: Vec<String>,
+    /// Secrets with generated passwords that it was deployed with. One that is lost is not made anew: the databases keep the
+    /// password that they began with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub credentials: Vec<String>,
     /// What of the source is deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceStatus>,

@@ -1,5 +1,6 @@
 //! Reconciles `DockerService`: resolve, observe, plan, act, report.
 
+mod catalogued;
 mod convert;
 mod reached;
 mod report;

@@ -8,7 +8,7 @@ use crate::{
     api::{
         DockerService,
         docker_host::{self, ProxyKind},
-        docker_service::ServiceUrls,
+        docker_service::{Expose, ServiceUrls},
         docker_tenant::DockerTenant,
     },
     controller::{
@@ -45,9 +45,30 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// What a compose file exposes.
+    pub fn of(expose: Option<&Expose>) -> Self {
+        let main = expose.and_then(|Expose { service, port }| {
+            Some(Door { service: service.clone(), port: u16::try_from(*port).ok()? })
+        });
+        Self { main, filebrowser: None }
+    }
+
     fn none(&self) -> bool {
         self.main.is_none() && self.filebrowser.is_none()
     }
+}
+
+/// The URL of a service, if the host has a proxy.
+///
+/// # Errors
+/// A name that it may not have.
+pub fn main_url(
+    service: &DockerService,
+    proxy: Option<&docker_host::Proxy>,
+    tenant: &DockerTenant,
+) -> Result<Option<String>, Unresolved> {
+    let Some(spec) = proxy else { return Ok(None) };
+    Ok(Some(of_spec(spec).url(&Hosts::of(service, spec, tenant)?.main)))
 }
 
 /// Has the host's proxy lead people to what they are to reach; by which URLs.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{convert, source::Supplied, variables::Variables};
+use super::{convert, resolve::Told, source::Supplied, variables::Variables};
 use crate::{
     api::{
         conditions::{self, Verdict},
-        docker_service::{ContainerStatus, DockerService, DockerServiceStatus, ServicePhase, ServiceUrls},
+        docker_service::{ContainerStatus, DockerService, DockerServiceStatus, ServicePhase},
     },
     controller::status::to_second,
     docker::{
@@ -44,13 +44,13 @@ pub struct Report<'a> {
     pub variables: &'a Variables,
     /// Where its files come from.
     pub supplied: Option<&'a Supplied>,
-    /// Where people reach it by name.
-    pub urls: Option<&'a ServiceUrls>,
+    /// What was resolved besides.
+    pub told: &'a Told,
 }
 
 /// The status after a step.
 pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> DockerServiceStatus {
-    let Report { recorded, step: _, observed, deployment, url, variables, supplied, urls } = report;
+    let Report { recorded, step: _, observed, deployment, url, variables, supplied, told } = report;
     let generation = service.metadata.generation.unwrap_or_default();
     let deleting = service.metadata.deletion_timestamp.is_some();
     let before = service.status.clone().unwrap_or_default();
@@ -60,9 +60,12 @@ pub fn status(service: &DockerService, report: &Report<'_>, now: Timestamp) -> D
     if let Some(deployment) = deployment {
         status.project = Some(deployment.project.clone());
         status.release = Some(deployment.release.clone());
-        let by_name = urls.and_then(|urls| urls.main.clone());
+        let Told { urls, types, credentials } = told;
+        let by_name = urls.as_ref().and_then(|urls| urls.main.clone());
         status.url = by_name.or_else(|| url.clone());
-        status.urls = urls.cloned();
+        status.urls.clone_from(urls);
+        status.types.clone_from(types);
+        status.credentials.clone_from(credentials);
         status.source = supplied.map(|supplied| supplied.status.clone());
     }
     let mut ready = 0;

@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
 use super::{
+    catalogued::{self, Catalogued},
     convert,
-    reached::{self, Door, Doors},
+    reached::{self, Doors},
     source::{self, Supplied},
     variables::Variables,
 };
@@ -71,8 +72,19 @@ pub struct World {
     pub delivery: Arc<Delivery>,
     /// Where its files come from, if it has any.
     pub supplied: Option<Supplied>,
+    /// What the status tells besides.
+    pub told: Told,
+}
+
+/// What was resolved and is told in the status.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
     /// Where people reach it by name.
     pub urls: Option<ServiceUrls>,
+    /// The catalogue's types.
+    pub types: Vec<String>,
+    /// Secrets with generated passwords.
+    pub credentials: Vec<String>,
 }
 
 /// Resolves an object.
@@ -98,7 +110,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
     } else {
         present(shared, service, &host, &owner).await?
     };
-    let Asked { desired, project, registries, admission, variables, delivery, supplied, urls } = asked;
+    let Asked { desired, project, registries, admission, variables, delivery, supplied, told } = asked;
     let dock = shared
         .docks
         .get(name)
@@ -115,7 +127,7 @@ pub async fn resolve(shared: &Shared, service: &DockerService) -> Result<World, 
         dock,
         delivery: Arc::new(delivery),
         supplied,
-        urls,
+        told,
     })
 }
 
@@ -128,7 +140,7 @@ struct Asked {
     variables: Variables,
     delivery: Delivery,
     supplied: Option<Supplied>,
-    urls: Option<ServiceUrls>,
+    told: Told,
 }
 
 impl Asked {
@@ -142,7 +154,7 @@ impl Asked {
             variables: Variables::default(),
             delivery: Delivery::default(),
             supplied: None,
-            urls: None,
+            told: Told::default(),
         }
     }
 }
@@ -190,6 +202,9 @@ async fn present(
         host_ref: _,
         compose,
         compose_file,
+        types,
+        // With the types.
+        filebrowser: _,
         source,
         // With the names by which people reach it.
         hostname: _,
@@ -207,7 +222,7 @@ async fn present(
     } = &service.spec;
     let tenant = tenant(shared, service, host).await?;
     let secrets = Api::<Secret>::namespaced(shared.client.clone(), &owner.namespace);
-    let variables = Variables::read(&secrets, env, env_from).await??;
+    let mut variables = Variables::read(&secrets, env, env_from).await??;
     let mut registries = Vec::new();
     for (index, reference) in registry_secrets.iter().enumerate() {
         registries.push(secret::read(&secrets, &reference.name, &format!("spec.registrySecrets[{index}]")).await??);
@@ -223,7 +238,15 @@ async fn present(
     };
     let content = supplied.as_ref().map(|supplied| supplied.content.clone());
     let project = deploy::project_name(owner);
-    let (sources, file) = compose_file_of(compose.as_deref(), compose_file.as_deref(), content.clone())?;
+    let catalogued = match &types[..] {
+        [] => None,
+        [_, ..] => {
+            let url = reached::main_url(service, host.spec.proxy.as_ref(), &tenant)?;
+            Some(catalogued::compose(service, &host.spec, url.as_deref(), &secrets, &mut variables).await?)
+        }
+    };
+    let inline = compose.as_deref().or(catalogued.as_ref().map(|made| made.text.as_str()));
+    let (sources, file) = compose_file_of(inline, compose_file.as_deref(), content.clone())?;
     let request =
         compose::Request { sources: &sources, files: &[file], variables: &variables.all, profiles, name: &project };
     let loaded = compose::load(request).map_err(|problems| {
@@ -240,10 +263,10 @@ async fn present(
         return Err(stall(&word, format!("DockerHost {}: {message}", host.name_any())));
     }
     docker_policy::set_defaults(&tenant, &mut resolved);
-    let main = expose
-        .as_ref()
-        .and_then(|expose| Some(Door { service: expose.service.clone(), port: u16::try_from(expose.port).ok()? }));
-    let doors = Doors { main, filebrowser: None };
+    let (doors, types, credentials) = match catalogued {
+        Some(Catalogued { text: _, doors, types, credentials }) => (doors, types, credentials),
+        None => (Doors::of(expose.as_ref()), Vec::new(), Vec::new()),
+    };
     let urls = reached::reach(shared, service, host.spec.proxy.as_ref(), &tenant, doors, &mut resolved)?;
     let persistent = source.as_ref().map(|source| source.persistent_paths.as_slice()).unwrap_or_default();
     let delivery = match &content {
@@ -258,7 +281,8 @@ async fn present(
     let desired = Desired::Present(Box::new(deployment));
     let admission = Some(docker_policy::admission(&host.spec.reserved_labels, &tenant.allow.unwrap_or_default()));
     let project = Some(Arc::new(resolved));
-    Ok(Asked { desired, project, registries, admission, variables, delivery, supplied, urls })
+    let told = Told { urls, types, credentials };
+    Ok(Asked { desired, project, registries, admission, variables, delivery, supplied, told })
 }
 
 /// Where the compose file is, and what is beside it.
@@ -278,7 +302,7 @@ fn compose_file_of(
             Err(stall("InvalidSpec", "spec.composeFile is a path in spec.source: give that too".to_owned()))
         }
         (Some(_), Some(_)) | (None, None) => {
-            Err(stall("InvalidSpec", "spec: give exactly one of compose and composeFile".to_owned()))
+            Err(stall("InvalidSpec", "spec: give exactly one of compose, composeFile and types".to_owned()))
         }
     }
 }

@@ -76,6 +76,12 @@ impl Variables {
         Ok(Ok(read))
     }
 
+    /// Adds one that nobody is to see.
+    pub fn insert_secret(&mut self, name: &str, value: String) {
+        self.hide(&value);
+        self.all.insert(name.to_owned(), value);
+    }
+
     fn hide(&mut self, value: &str) {
         // A text of several lines is shown line by line.
         let parts = value.lines().map(str::trim).filter(|part| part.len() >= SHORTEST_SECRET);

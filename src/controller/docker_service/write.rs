@@ -14,7 +14,7 @@ use kube::{
 use super::{
     ServiceReconciler, Walk, berth,
     report::{self, Report},
-    resolve::{self, World},
+    resolve::{self, Told, World},
     variables::Variables,
 };
 use crate::{
@@ -44,7 +44,7 @@ impl ServiceReconciler {
             url: None,
             variables: &Variables::default(),
             supplied: None,
-            urls: None,
+            told: &Told::default(),
         };
         self.write(service, report::status(service, &report, Timestamp::now())).await?;
         Ok(Next::After(pause))
@@ -57,23 +57,14 @@ impl ServiceReconciler {
         step: &Step,
         observed: Option<&Observed>,
     ) -> Result<bool, Error> {
-        let World { desired, project, recorded, public_address, variables, supplied, urls, .. } = &walk.world;
+        let World { desired, project, recorded, public_address, variables, supplied, told, .. } = &walk.world;
         let deployment = match desired {
             Desired::Present(deployment) => Some(&**deployment),
             Desired::Gone(_) => None,
         };
         let url = project.as_ref().zip(public_address.as_ref());
         let url = url.and_then(|(project, address)| report::url(project, address));
-        let report = Report {
-            recorded,
-            step,
-            observed,
-            deployment,
-            url,
-            variables,
-            supplied: supplied.as_ref(),
-            urls: urls.as_ref(),
-        };
+        let report = Report { recorded, step, observed, deployment, url, variables, supplied: supplied.as_ref(), told };
         let status = report::status(&walk.service, &report, Timestamp::now());
         let written = self.write(&walk.service, status).await?;
         let news = written.is_some();

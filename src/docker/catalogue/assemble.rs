@@ -3,23 +3,21 @@
 use serde_json::{Map, Value, json};
 
 use super::entry::{Entry, Kind, Part};
-use super::exposure::Place;
 use super::select::Selection;
-use super::{CONTENT, Endpoint, Error, INGRESS, Request, files};
+use super::{CONTENT, Error, Request, files};
 
 /// A compose file that grows.
 pub(super) struct Assembly<'a> {
     request: &'a Request<'a>,
     services: Map<String, Value>,
-    networks: Map<String, Value>,
     volumes: Map<String, Value>,
     configs: Map<String, Value>,
 }
 
 impl<'a> Assembly<'a> {
     pub fn new(request: &'a Request<'a>) -> Self {
-        let (services, networks, volumes, configs) = (Map::new(), Map::new(), Map::new(), Map::new());
-        Self { request, services, networks, volumes, configs }
+        let (services, volumes, configs) = (Map::new(), Map::new(), Map::new());
+        Self { request, services, volumes, configs }
     }
 
     /// Adds what an entry is made of.
@@ -54,8 +52,8 @@ impl<'a> Assembly<'a> {
     /// What the main service of a web type has of the databases and of its own URL.
     fn connect(&self, entry: &Entry, service: &mut Map<String, Value>, selection: &Selection<'_>) {
         let mut added = Map::new();
-        if let (Some(variable), Some(url)) = (&entry.url, self.request.exposure.url()) {
-            added.insert(variable.clone(), Value::String(url));
+        if let (Some(variable), Some(url)) = (&entry.url, self.request.url) {
+            added.insert(variable.clone(), Value::String(url.replace('$', "$$")));
         }
         let mut awaited = Map::new();
         for database in selection.databases().filter(|_| entry.connected) {
@@ -112,27 +110,11 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Makes a service reachable.
-    pub fn expose(&mut self, endpoint: &Endpoint, place: Place) {
-        let exposure = &self.request.exposure;
-        if let Some(network) = exposure.network() {
-            let mut declared = Map::new();
-            declared.insert("name".to_owned(), Value::String(network.name.replace('$', "$$")));
-            if network.external {
-                declared.insert("external".to_owned(), Value::Bool(true));
-            }
-            self.networks.insert(INGRESS.to_owned(), Value::Object(declared));
-        }
-        if let Some(Value::Object(service)) = self.services.get_mut(&endpoint.service) {
-            service.extend(exposure.attributes(endpoint, place));
-        }
-    }
-
     /// The text of the file.
     pub fn finish(self) -> Result<String, Error> {
-        let Self { request: _, services, networks, volumes, configs } = self;
+        let Self { request: _, services, volumes, configs } = self;
         let mut document = Map::new();
-        let sections = [("services", services), ("networks", networks), ("volumes", volumes), ("configs", configs)];
+        let sections = [("services", services), ("volumes", volumes), ("configs", configs)];
         for (name, section) in sections.into_iter().filter(|(_, section)| !section.is_empty()) {
             document.insert(name.to_owned(), Value::Object(section));
         }

@@ -6,7 +6,6 @@
 
 mod assemble;
 mod entry;
-mod exposure;
 mod files;
 mod select;
 
@@ -17,11 +16,7 @@ use std::collections::BTreeMap;
 
 use assemble::Assembly;
 use entry::{Entry, Kind};
-use exposure::Place;
-pub use exposure::{Exposure, Network};
 
-/// The key of the network on which the proxy reaches what it serves.
-pub const INGRESS: &str = "ingress";
 /// The volume that holds the content where none is delivered.
 pub const CONTENT: &str = "content";
 
@@ -37,8 +32,8 @@ pub struct Request<'a> {
     pub filebrowser: bool,
     /// The host's own image in place of one of the catalogue's, by the catalogue's key for it: `nginx`, `mysql`, ….
     pub image: &'a dyn Fn(&str) -> Option<String>,
-    /// How people reach it.
-    pub exposure: Exposure<'a>,
+    /// Where people reach it, as far as that is known before it runs: some applications make their links of it.
+    pub url: Option<&'a str>,
 }
 
 /// A compose file and what has to be known of it.
@@ -170,14 +165,6 @@ pub enum Error {
         /// Types that could.
         web: String,
     },
-    /// A name that would mean something else in a label.
-    #[error("`{value}` cannot be the {what} of a route: use letters, digits, `-` and `.`")]
-    Route {
-        /// What it was for.
-        what: &'static str,
-        /// The name, shortened.
-        value: String,
-    },
     /// The catalogue itself is wrong. The tests hold that it is not.
     #[error("the catalogue cannot be used: {0}")]
     Broken(String),
@@ -189,7 +176,6 @@ pub enum Error {
 /// Why these types cannot be composed, for whoever chose them.
 pub fn compose(request: &Request<'_>) -> Result<Composed, Error> {
     let entries = entry::all()?;
-    request.exposure.check()?;
     let selection = select::select(entries, request)?;
     let mut assembly = Assembly::new(request);
     let mut credentials = Vec::new();
@@ -198,11 +184,6 @@ pub fn compose(request: &Request<'_>) -> Result<Composed, Error> {
         credentials.extend(entry.credentials.iter().map(entry::Secret::credential));
     }
     let endpoint = |entry: &Entry| Endpoint { service: entry.service.clone(), port: entry.port };
-    for (entry, place) in [(selection.web, Place::Main), (selection.filebrowser, Place::Filebrowser)] {
-        if let Some(entry) = entry {
-            assembly.expose(&endpoint(entry), place);
-        }
-    }
     let compose = assembly.finish()?;
     let types: Vec<String> = selection.entries.iter().map(|entry| entry.name.clone()).collect();
     Ok(Composed {
@@ -232,6 +213,11 @@ pub struct Listed<'a> {
     pub content: Option<&'a str>,
     /// The keys of its images, by which a host replaces them, and what the catalogue has for each.
     pub images: &'a BTreeMap<String, String>,
+}
+
+/// The catalogue's image of a key.
+pub fn image(key: &str) -> Option<&'static str> {
+    entry::all().ok()?.iter().find_map(|entry| entry.images.get(key)).map(String::as_str)
 }
 
 /// Everything in the catalogue, in its order; Filebrowser comes last.

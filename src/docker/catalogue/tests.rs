@@ -11,27 +11,13 @@ use crate::docker::compose::{self, Sources};
 const WEB: [&str; 7] = ["Static", "PHP", "Laravel", "Node.js", "React", "Python", "WordPress"];
 const DATABASES: [&str; 5] = ["MySQL", "MariaDB", "PostgreSQL", "Redis", "MongoDB"];
 
-const NETWORK: Network<'static> = Network { name: "shop-front-1a2b_ingress", external: true };
-const TRAEFIK: Exposure<'static> = Exposure::Traefik {
-    network: NETWORK,
-    resolver: Some("letsencrypt"),
-    entry_point: "websecure",
-    main_host: "shop.example.com",
-    filebrowser_host: "shop-filebrowser.example.com",
-    router: "shop-front-1a2b",
-};
-const CADDY: Exposure<'static> = Exposure::Caddy {
-    network: Network { name: "ingress", external: false },
-    main_host: "shop.example.com",
-    filebrowser_host: "shop-filebrowser.example.com",
-};
-
 fn strings(types: &[&str]) -> Vec<String> {
     types.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn composed(types: &[&str], with_source: bool, filebrowser: bool, exposure: Exposure<'_>) -> Result<Composed, Error> {
-    compose(&Request { types: &strings(types), with_source, filebrowser, image: &|_| None, exposure })
+fn composed(types: &[&str], with_source: bool, filebrowser: bool) -> Result<Composed, Error> {
+    let url = Some("https://shop.example.com");
+    compose(&Request { types: &strings(types), with_source, filebrowser, image: &|_| None, url })
 }
 
 /// What the project makes of it: it must be without problems and without unset variables.
@@ -51,7 +37,7 @@ fn read(composed: &Composed) -> Value {
 
 /// The service of the main type.
 fn main_service(types: &[&str], with_source: bool) -> Value {
-    let composed = composed(types, with_source, false, Exposure::Ports).unwrap();
+    let composed = composed(types, with_source, false).unwrap();
     read(&composed)["services"][&composed.main.as_ref().unwrap().service].clone()
 }
 
@@ -64,7 +50,7 @@ fn every_type_alone_and_every_two_of_them_are_composed_or_refused_by_reason() {
         let webs: Vec<&str> = combination.iter().copied().filter(|name| WEB.contains(name)).collect();
         let contained = webs.contains(&"PHP") && (webs.contains(&"Laravel") || webs.contains(&"WordPress"));
         for (with_source, filebrowser) in [(false, false), (true, false), (false, true), (true, true)] {
-            let result = composed(&combination, with_source, filebrowser, TRAEFIK);
+            let result = composed(&combination, with_source, filebrowser);
             let case = format!("{combination:?}, source: {with_source}, Filebrowser: {filebrowser}: {result:?}");
             let expected = match &result {
                 _ if combination.len() == 2 && combination[0] == combination[1] => {
@@ -109,10 +95,8 @@ fn check(composed: &Composed, with_source: bool, filebrowser: bool) {
         assert_eq!(service["security_opt"], serde_json::json!(["no-new-privileges:true"]));
         let one_shot = service["restart"] == "no";
         assert_eq!(service["healthcheck"]["test"].is_null(), one_shot, "{name}:\n{text}");
-        let exposed = [&composed.main, &composed.filebrowser].into_iter().flatten().any(|it| it.service == *name);
-        assert_eq!(!service["labels"].is_null(), exposed, "{name}:\n{text}");
-        assert_eq!(service["networks"].get(INGRESS).is_some(), exposed, "{name}:\n{text}");
-        for attribute in ["privileged", "cap_add", "devices", "network_mode", "pid", "ports", "build", "container_name"]
+        for attribute in
+            ["privileged", "cap_add", "devices", "network_mode", "pid", "ports", "labels", "build", "container_name"]
         {
             assert!(service.get(attribute).is_none(), "{name} has {attribute}:\n{text}");
         }
@@ -126,9 +110,7 @@ fn check(composed: &Composed, with_source: bool, filebrowser: bool) {
         }
     }
     for endpoint in [&composed.main, &composed.filebrowser].into_iter().flatten() {
-        let port = endpoint.port.to_string();
-        let labels = services[&endpoint.service]["labels"].as_object().unwrap();
-        assert!(labels.iter().any(|(key, value)| key.ends_with(".server.port") && *value == port), "{labels:?}");
+        assert!(services.contains_key(&endpoint.service), "{endpoint:?}");
     }
     let mut variables: Vec<&String> = composed.credentials.iter().map(|it| &it.variable).collect();
     let count = variables.len();
@@ -161,7 +143,7 @@ fn names_are_known_as_people_write_them() {
         ("Mongo", "MongoDB"),
         ("REDIS", "Redis"),
     ] {
-        let composed = composed(&[written], expected == "React", false, Exposure::Ports).unwrap();
+        let composed = composed(&[written], expected == "React", false).unwrap();
         assert_eq!(composed.primary, expected, "{written}");
     }
 }
@@ -176,12 +158,12 @@ fn what_is_not_known_is_told_with_what_is() {
         ("Filebrowser", ""),
         ("", ""),
     ] {
-        let error = composed(&[written], false, false, Exposure::Ports).unwrap_err();
+        let error = composed(&[written], false, false).unwrap_err();
         assert_eq!(error.to_string(), format!("there is no type `{written}`{nearest}: known are {known}"));
     }
-    let long = composed(&[&"x\n".repeat(5000)], false, false, Exposure::Ports).unwrap_err().to_string();
+    let long = composed(&[&"x\n".repeat(5000)], false, false).unwrap_err().to_string();
     assert!(long.len() < 250 && !long.contains('\n'), "{long}");
-    let none = composed(&[], false, false, Exposure::Ports).unwrap_err();
+    let none = composed(&[], false, false).unwrap_err();
     assert_eq!(none, Error::Nothing { known });
 }
 
@@ -198,7 +180,7 @@ fn a_type_brings_the_database_that_it_needs_unless_one_is_given() {
         (&["PHP"], &["PHP"], "PHP"),
         (&["Redis", "MySQL"], &["MySQL", "Redis"], "MySQL"),
     ] {
-        let composed = composed(types, false, false, Exposure::Ports).unwrap();
+        let composed = composed(types, false, false).unwrap();
         assert_eq!((composed.types, composed.primary.as_str()), (strings(expected), primary), "{types:?}");
     }
 }
@@ -242,64 +224,9 @@ fn of_two_databases_that_fit_the_first_of_the_catalogue_counts() {
 }
 
 #[test]
-fn the_proxy_gets_its_labels_and_nothing_else_is_exposed() {
-    let types = ["Laravel", "Redis"];
-    let document = read(&composed(&types, true, true, TRAEFIK).unwrap());
-    let labels = &document["services"]["web"]["labels"];
-    for (name, value) in [
-        ("traefik.enable", "true"),
-        ("traefik.docker.network", "shop-front-1a2b_ingress"),
-        ("traefik.http.routers.shop-front-1a2b.rule", "Host(`shop.example.com`)"),
-        ("traefik.http.routers.shop-front-1a2b.entrypoints", "websecure"),
-        ("traefik.http.routers.shop-front-1a2b.tls.certresolver", "letsencrypt"),
-        ("traefik.http.services.shop-front-1a2b.loadbalancer.server.port", "80"),
-    ] {
-        assert_eq!(labels[name], value, "{name}");
-    }
-    let labels = &document["services"]["filebrowser"]["labels"];
-    let rule = &labels["traefik.http.routers.shop-front-1a2b-filebrowser.rule"];
-    assert_eq!(*rule, "Host(`shop-filebrowser.example.com`)");
-    assert_eq!(document["networks"][INGRESS]["external"], true);
+fn an_application_knows_its_url() {
+    let document = read(&composed(&["Laravel"], true, true).unwrap());
     assert_eq!(document["services"]["web"]["environment"]["APP_URL"], "https://shop.example.com");
-
-    let document = read(&composed(&types, true, true, CADDY).unwrap());
-    let labels = &document["services"]["web"]["labels"];
-    assert_eq!(
-        (&labels["caddy"], &labels["caddy.reverse_proxy"]),
-        (&"shop.example.com".into(), &"{{upstreams 80}}".into())
-    );
-    assert_eq!(document["networks"][INGRESS]["name"], "ingress");
-    assert!(document["networks"][INGRESS]["external"].is_null());
-
-    let document = read(&composed(&types, true, true, Exposure::Ports).unwrap());
-    assert!(document["networks"].get(INGRESS).is_none());
-    for (name, service) in document["services"].as_object().unwrap() {
-        let published = ["web", "filebrowser"].contains(&name.as_str());
-        assert_eq!(!service["ports"].is_null(), published, "{name}");
-        assert!(!published || service["ports"][0]["published"].is_null(), "{service}");
-    }
-}
-
-#[test]
-fn what_would_mean_something_else_in_a_label_is_refused() {
-    for host in ["a`) || Host(`b", "", "a b", "{{x}}", "a\nb", "${X}", &"a".repeat(300)] {
-        for exposure in [
-            Exposure::Caddy { network: NETWORK, main_host: host, filebrowser_host: "b" },
-            Exposure::Caddy { network: NETWORK, main_host: "a", filebrowser_host: host },
-        ] {
-            let error = composed(&["Static"], false, false, exposure).unwrap_err();
-            assert!(matches!(error, Error::Route { what: "host", .. }), "{host}: {error}");
-        }
-    }
-    let router = Exposure::Traefik {
-        network: NETWORK,
-        resolver: None,
-        entry_point: "web",
-        main_host: "a",
-        filebrowser_host: "b",
-        router: "a.rule",
-    };
-    assert!(matches!(composed(&["Static"], false, false, router), Err(Error::Route { what: "router", .. })));
 }
 
 #[test]
@@ -309,7 +236,7 @@ fn the_host_s_own_images_are_taken() {
         with_source: true,
         filebrowser: true,
         image: &|key| (key != "redis").then(|| format!("mirror.example.com/{key}:$own")),
-        exposure: Exposure::Ports,
+        url: None,
     });
     let document = read(&composed.unwrap());
     let images: BTreeMap<&str, &str> = document["services"]
@@ -327,7 +254,7 @@ fn the_host_s_own_images_are_taken() {
 
 #[test]
 fn secrets_have_a_form_and_filebrowser_s_may_be_one_s_own() {
-    let composed = composed(&["Laravel"], true, true, Exposure::Ports).unwrap();
+    let composed = composed(&["Laravel"], true, true).unwrap();
     let credentials: BTreeMap<&str, &Credential> =
         composed.credentials.iter().map(|it| (it.variable.as_str(), it)).collect();
     let names: Vec<&str> = credentials.keys().copied().collect();
@@ -422,12 +349,11 @@ proptest! {
         chosen in proptest::sample::subsequence([&WEB[..], &DATABASES[..]].concat(), 1..6).prop_shuffle(),
         with_source: bool,
         filebrowser: bool,
-        exposure in prop_oneof![Just(TRAEFIK), Just(CADDY), Just(Exposure::Ports)],
     ) {
-        let first = composed(&chosen, with_source, filebrowser, exposure);
+        let first = composed(&chosen, with_source, filebrowser);
         let others: Vec<String> = chosen.iter().rev().map(|name| name.to_uppercase().replace('.', "_")).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
-        prop_assert_eq!(&first, &composed(&others, with_source, filebrowser, exposure));
+        prop_assert_eq!(&first, &composed(&others, with_source, filebrowser));
         if let Ok(composed) = first {
             read(&composed);
             prop_assert!(composed.types.len() >= chosen.iter().filter(|name| DATABASES.contains(name)).count());

@@ -7,8 +7,8 @@
 pub mod archive;
 mod builder;
 pub mod dockerignore;
-pub mod fetch;
 mod error;
+pub mod fetch;
 mod limits;
 mod pack;
 mod path;

@@ -28,7 +28,7 @@ impl Controller {
                 let (router, gate) = (router.clone(), gate.clone());
                 async move { Ok::<Response, Infallible>(pass(router, &gate, request).await) }
             });
-            let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), installation: None };
+            let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), ..Settings::default() };
             let client = Client::new(transport, "default");
             let ended = controller::run(settings, client, Telemetry::default(), None, CancellationToken::new()).await;
             tracing::error!(?ended, "the controller ended by itself");

@@ -55,6 +55,16 @@ pub struct Downloaded {
     pub digest: String,
 }
 
+impl Basic {
+    /// Tells these credentials from all others. No secret can be read from it.
+    pub fn fingerprint(&self) -> String {
+        let Self { user, password } = self;
+        hex::encode(
+            Sha256::new().chain_update(user).chain_update([0]).chain_update(password.expose_secret()).finalize(),
+        )
+    }
+}
+
 /// What is asked for.
 pub(super) struct Outgoing<'a> {
     pub method: Method,

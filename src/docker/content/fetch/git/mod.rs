@@ -161,8 +161,7 @@ impl Mirrors {
         known: Option<&Known>,
         stop: &Stop,
     ) -> std::result::Result<Fetched, Trouble> {
-        let limits = &self.0.limits;
-        let builder = Builder::new(limits.content).map_err(Error::from)?;
+        let builder = Builder::new(request.content).map_err(Error::from)?;
         let visit = self.visit(place.clone(), wanted.clone(), known.cloned(), stop);
         let (mut builder, visited) = self.run(visit, Vec::new(), builder).await?;
         let Visited { name, commit, rewritten, met } = visited;
@@ -279,10 +278,8 @@ impl Shared {
 }
 
 fn checked(request: &Request) -> Result<(Place, Wanted)> {
-    let Request { url, reference, submodules: _, credentials, ca, allow_insecure } = request;
-    let wanted = reference.check()?;
-    let place =
-        Place { url: url.clone(), credentials: credentials.clone(), ca: ca.clone(), allow_insecure: *allow_insecure };
+    let wanted = request.reference.check()?;
+    let place = request.place();
     place.check()?;
     Ok((place, wanted))
 }

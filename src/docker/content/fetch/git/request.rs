@@ -47,6 +47,8 @@ pub struct Request {
     pub ca: Option<String>,
     /// Whether submodules may be fetched over plain HTTP.
     pub allow_insecure: bool,
+    /// How much is delivered at most.
+    pub content: content::Limits,
 }
 
 /// What was fetched before, for a request with the same reference.
@@ -123,8 +125,6 @@ pub struct Limits {
     pub object: u64,
     /// Bytes of all objects in what it sends.
     pub unpacked: u64,
-    /// Of the files that are delivered.
-    pub content: content::Limits,
     /// Submodules, with those in submodules.
     pub submodules: usize,
     /// How deep submodules lie in each other.
@@ -141,11 +141,23 @@ impl Default for Limits {
             objects: 1_000_000,
             object: 128 << 20,
             unpacked: 8 << 30,
-            content: content::Limits::default(),
             submodules: 32,
             depth: 4,
             concurrent: 8,
         }
+    }
+}
+
+impl Request {
+    /// Tells the mirror that it is fetched into from all others: by the place and by the credentials. No secret can be read from
+    /// it.
+    pub fn mirror(&self) -> String {
+        self.place().key()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        let Self { url, reference: _, submodules: _, credentials, ca, allow_insecure, content: _ } = self;
+        Place { url: url.clone(), credentials: credentials.clone(), ca: ca.clone(), allow_insecure: *allow_insecure }
     }
 }
 
