@@ -77,14 +77,18 @@ pub fn take(project: &mut Project, content: &Content, persistent: &[String]) -> 
     }
     let mut volumes = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for (path, Bound { content, folders }) in bound {
+    for (path, Bound { content, folders, writable }) in bound {
         let folders: Vec<String> = folders.into_iter().collect();
-        let words = [content.digest()].into_iter().chain(folders.iter().map(String::as_str));
+        let access = if writable { "rw" } else { "ro" };
+        let words = [content.digest(), access].into_iter().chain(folders.iter().map(String::as_str));
         let hash = identity::hash(words);
         let key = key("content", &path);
         let name = format!("{project_name}_{key}-{}", hash.get(..HASH).unwrap_or(&hash));
         names.insert(key.clone(), name.clone());
-        let labels = [(identity::CONTENT.to_owned(), path)].into();
+        let mut labels: BTreeMap<_, _> = [(identity::CONTENT.to_owned(), path)].into();
+        if writable {
+            labels.insert(identity::WRITABLE.to_owned(), "true".to_owned());
+        }
         project.volumes.insert(key.clone(), Volume { name, labels, ..Volume::default() });
         volumes.insert(key, Parcel { content, folders });
     }
@@ -115,6 +119,7 @@ struct Taking<'a> {
 struct Bound {
     content: Content,
     folders: BTreeSet<String>,
+    writable: bool,
 }
 
 /// A bind of a path of the source.
@@ -233,7 +238,12 @@ impl Taking<'_> {
         let mounted = targets.iter().filter_map(|target| below_target(bind.target, target).map(str::to_owned));
         let folders: BTreeSet<String> = inside.into_iter().map(|(_, rest)| rest).chain(mounted).collect();
         let content = self.content.subtree(path).map_err(|error| bind.error(format!("the source: {error}")))?;
-        let bound = self.bound.entry(path.to_owned()).or_insert_with(|| Bound { content, folders: BTreeSet::new() });
+        let bound = self.bound.entry(path.to_owned()).or_insert_with(|| Bound {
+            content,
+            folders: BTreeSet::new(),
+            writable: false,
+        });
+        bound.writable |= !bind.read_only;
         let missing = folders.into_iter().filter(|folder| bound.content.get(folder).is_none());
         bound.folders.extend(missing.collect::<Vec<_>>());
         Ok(())

@@ -18,6 +18,7 @@ mod mistakes;
 mod process;
 mod proxy;
 mod registry;
+mod releases;
 #[allow(dead_code, reason = "what the tests of fetching share, of which these use a part")]
 #[path = "../fetch/repository.rs"]
 mod repository;
