@@ -66,6 +66,8 @@ async fn a_release_that_does_not_come_up_goes_back_as_a_whole() {
     lab.until_told(&name, "Exited", &["the last good one was brought back", "exit code 3", "broken"]).await;
     assert_eq!(lab.versions(&name), ["1", "1"]);
     assert_eq!(lab.migrations(&name), "1\n2", "the one-shot of the former release is not run again");
+    let held = || docker(&["images", "--quiet", "--filter", "reference=cloudfaster.app/held/*:*"]);
+    assert!(!held().is_empty(), "its images are held");
     // It is not tried again by itself.
     let before = lab.running(&name);
     lab.fetch(&name).await;
@@ -82,6 +84,8 @@ async fn a_release_that_does_not_come_up_goes_back_as_a_whole() {
     lab.until_told(&name, "Exited", &["exit code 4"]).await;
     assert_eq!(lab.versions(&name), ["4"]);
     lab.delete(&name).await;
+    let tags = docker(&["images", "--format", "{{.Repository}}", "--filter", "reference=cloudfaster.app/held/*:*"]);
+    assert!(!tags.contains(&name), "{tags}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
