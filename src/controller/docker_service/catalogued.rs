@@ -99,8 +99,10 @@ fn own_password(filebrowser: Option<&Filebrowser>) -> Option<&crate::api::common
 
 fn check_own(password: &str, own: &OwnCredential, field: &str) -> Result<(), Unresolved> {
     if password.chars().count() < own.least {
-        let message =
-            format!("{field}: the password of Filebrowser must have at least {} characters; give a longer one", own.least);
+        let message = format!(
+            "{field}: the password of Filebrowser must have at least {} characters; give a longer one",
+            own.least
+        );
         return Err(wait("InvalidSecret", message));
     }
     Ok(())

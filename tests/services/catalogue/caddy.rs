@@ -1,8 +1,7 @@
 //! A real Caddy in front of services of types, and people who ask it by name.
 
 use std::{
-    env,
-    fs,
+    env, fs,
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -40,7 +39,8 @@ impl Caddy {
     /// Leads people where the labels of the running containers say.
     fn follow(&self, names: &[&str]) {
         let Self { process: _, folder, port, admin } = self;
-        let sites = names.iter().flat_map(|name| containers(name).into_values().filter_map(|container| site(&container)));
+        let sites =
+            names.iter().flat_map(|name| containers(name).into_values().filter_map(|container| site(&container)));
         let text = sites.fold(global(*port, *admin), |text, site| text + &site);
         let file = folder.path().join("Caddyfile");
         fs::write(&file, text).unwrap();
@@ -76,7 +76,7 @@ fn caddy(folder: &TempDir) -> Command {
 }
 
 fn global(port: u16, admin: u16) -> String {
-    format!("{{\n\tadmin 127.0.0.1:{admin}\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n\tauto_https off\n\tpersist_config off\n}}\n")
+    format!("{{\n\tadmin 127.0.0.1:{admin}\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n\tauto_https off\n}}\n")
 }
 
 /// What caddy-docker-proxy makes of the labels of a container that runs.

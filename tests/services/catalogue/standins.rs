@@ -12,14 +12,12 @@ use crate::{docker::images, lab::Lab};
 /// import takes no stop signal: the stand-ins end by any.)
 fn changes(key: &str) -> &'static [&'static str] {
     match key {
-        "nginx" => &[
-            r#"ENTRYPOINT ["docker-entrypoint.sh"]"#,
-            r#"CMD ["nginx", "-g", "daemon off;"]"#,
-        ],
+        "nginx" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["nginx", "-g", "daemon off;"]"#],
         "php" => &[
             r#"ENTRYPOINT ["docker-php-entrypoint"]"#,
             r#"CMD ["apache2-foreground"]"#,
             "ENV PHP_VERSION=8.4.0",
+            "WORKDIR /var/www/html",
         ],
         "composer" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["composer"]"#],
         "node" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["node"]"#],
@@ -28,14 +26,11 @@ fn changes(key: &str) -> &'static [&'static str] {
             r#"ENTRYPOINT ["docker-entrypoint.sh"]"#,
             r#"CMD ["apache2-foreground"]"#,
             "VOLUME /var/www/html",
+            "WORKDIR /var/www/html",
         ],
         "mysql" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["mysqld"]"#, "VOLUME /var/lib/mysql"],
         "mariadb" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["mariadbd"]"#, "VOLUME /var/lib/mysql"],
-        "postgres" => &[
-            r#"ENTRYPOINT ["docker-entrypoint.sh"]"#,
-            r#"CMD ["postgres"]"#,
-            "VOLUME /var/lib/postgresql",
-        ],
+        "postgres" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["postgres"]"#, "VOLUME /var/lib/postgresql"],
         "redis" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["redis-server"]"#, "VOLUME /data"],
         "mongo" => &[r#"ENTRYPOINT ["docker-entrypoint.sh"]"#, r#"CMD ["mongod"]"#, "VOLUME /data/db /data/configdb"],
         "filebrowser" => &[r#"ENTRYPOINT ["/init.sh"]"#, "USER 1000", "VOLUME /srv /config /database"],
