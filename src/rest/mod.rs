@@ -4,14 +4,18 @@
 //! those. What it is asked for often it reads from caches that watches keep.
 
 mod access;
+mod attempt;
 mod cache;
 mod docs;
 mod fault;
 mod form;
+mod index;
 pub mod keys;
 mod limits;
 mod machines;
+mod making;
 mod names;
+mod patience;
 mod places;
 mod problem;
 mod serve;

@@ -62,7 +62,7 @@ impl Places {
         let user = names::user(userid);
         let name = format!("{PREFIX}{user}");
         let labels = BTreeMap::from([(LABEL.to_owned(), "true".to_owned()), (api::USER.to_owned(), user)]);
-        let annotations = BTreeMap::from([(super::users::USERID.to_owned(), userid.to_owned())]);
+        let annotations = BTreeMap::from([(super::attempt::USERID.to_owned(), userid.to_owned())]);
         let namespace = Namespace {
             metadata: ObjectMeta {
                 name: Some(name.clone()),

@@ -28,8 +28,6 @@ use crate::api;
 
 /// The type of the Secrets.
 const TYPE: &str = "cloudfaster.app/user";
-/// The user's id, as the client wrote it.
-pub const USERID: &str = "cloudfaster.app/userid";
 const ID: &str = "userid";
 const NAME: &str = "username";
 /// The most characters of what clients give.

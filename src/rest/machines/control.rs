@@ -11,12 +11,13 @@ use kube::{
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{object, view::missing};
+use super::view::missing;
 use crate::{
     api::{ProxmoxVM, power::PowerState},
     rest::{
         Done, Shim,
         access::{Caller, Segments},
+        attempt,
         fault::Fault,
         keys::Scope,
         problem::{Detail, Invalid, Problem},
@@ -96,7 +97,7 @@ pub async fn control_vm(
     let vmid = vm_id.parse().map_err(|_| no_number())?;
     let vm = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing)?;
     let done = control(&shim, &vm, *fate).await;
-    let user = vm.annotations().get(object::USERID).map(String::as_str).unwrap_or_default();
+    let user = vm.annotations().get(attempt::USERID).map(String::as_str).unwrap_or_default();
     caller.log(word, user, &format!("{} ({vmid})", vm.name_any()), &done);
     done.map(|()| Json(Done::default()))
 }
