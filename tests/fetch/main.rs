@@ -14,7 +14,7 @@ mod submodules;
 use std::{path::Path, time::Duration};
 
 use cloudfaster::docker::content::{
-    Content,
+    self, Content,
     fetch::{
         Class, Error, Networks, Result, Times,
         git::{Credentials, Fetched, GitUrl, Known, Limits, Mirrors, Reference, Request},

@@ -73,12 +73,6 @@ impl Lab {
         maps.patch(&name, &PatchParams::apply("test"), &Patch::Apply(map)).await.unwrap();
     }
 
-    async fn fetch(&self, name: &str) {
-        let patch =
-            json!({"metadata": {"annotations": {"cloudfaster.app/fetchAt": jiff::Timestamp::now().to_string()}}});
-        self.services().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    }
-
     async fn revision(&self, name: &str) -> String {
         self.services().get(name).await.unwrap().status.unwrap().source.unwrap().revision
     }

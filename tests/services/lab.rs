@@ -59,7 +59,11 @@ impl Lab {
         }
         let local = docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
         lab.host("local", &std::env::var("DOCKER_HOST").unwrap_or(local)).await;
-        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), ..Settings::default() };
+        let settings = Settings {
+            operator_namespace: "cloudfaster-system".to_owned(),
+            source_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ..Settings::default()
+        };
         tokio::spawn(async move {
             let ended = controller::run(settings, client, Telemetry::default(), None, shutdown).await;
             tracing::error!(?ended, "the controller ended by itself");
@@ -111,6 +115,13 @@ impl Lab {
     /// Asks for a restart, as `kubectl annotate` does.
     pub async fn restart(&self, name: &str) {
         let annotations = json!({RESTARTED_AT: jiff::Timestamp::now().to_string()});
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        self.services().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Asks whether the source of a service has something newer.
+    pub async fn fetch(&self, name: &str) {
+        let annotations = json!({"cloudfaster.app/fetchAt": jiff::Timestamp::now().to_string()});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         self.services().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }

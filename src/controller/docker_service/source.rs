@@ -36,6 +36,8 @@ use crate::{
     reason::Reason,
 };
 
+/// The word for a source that is on its way.
+pub const FETCHING: &str = "Fetching";
 /// How often a repository is asked whether there is something newer, where nobody says.
 const INTERVAL: Duration = Duration::from_secs(600);
 /// The most often that it is asked.
@@ -81,7 +83,7 @@ pub async fn supply(
     let (services, object) = (shared.services.clone(), ObjectRef::from_obj(service));
     let uid = service.uid().unwrap_or_default();
     match shared.sources.see(&uid, asked, move || services.wake(object)) {
-        Sight::Fetching => Err(wait("Fetching", "the source is being fetched".to_owned())),
+        Sight::Fetching => Err(wait(FETCHING, "the source is being fetched")),
         Sight::Failed(Failure { reason: Reason { word, message }, for_good }) => {
             let message = format!("spec.source: {message}");
             Err(if for_good { stall(&word, message) } else { wait(&word, message) })

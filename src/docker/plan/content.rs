@@ -21,9 +21,14 @@ impl<'a> Round<'a> {
             if !self.context.ours.volumes.contains_key(name.as_str()) {
                 continue;
             }
+            let Some(since) = self.next.delivering.get(name).copied() else {
+                self.next.delivering.insert(name.clone(), self.context.now);
+                continue;
+            };
             let delivery = Action::Deliver { key: key.clone(), volume: name.clone() };
             match self.context.observed.tasks.get(&delivery.key()) {
-                Some(TaskSight::Succeeded { .. }) => {
+                Some(TaskSight::Succeeded { at }) if *at > since => {
+                    self.next.delivering.remove(name);
                     self.next.delivered.insert(name.clone());
                 }
                 _ => self.act(delivery),
@@ -41,8 +46,12 @@ impl<'a> Round<'a> {
         let wanted = |name: &str| self.deployment.volumes.values().any(|volume| volume.name == name);
         let used =
             |name: &str| self.context.ours.containers.iter().any(|mine| mine.contents().any(|used| used == name));
-        let outdated =
-            self.context.ours.volumes.iter().filter(|(name, volume)| volume.content && !wanted(name) && !used(name));
+        let outdated = self
+            .context
+            .ours
+            .volumes
+            .iter()
+            .filter(|(name, volume)| volume.content && !wanted(name) && !used(name) && !self.may_need(name));
         let outdated: Vec<_> = outdated.map(|(name, _)| (*name).to_owned()).collect();
         for name in outdated {
             let removal = Action::RemoveVolume { name: name.clone() };

@@ -254,6 +254,7 @@ impl World {
                 }
                 self.containers.retain(|_, held| held.seen.name != identity::delivery_name(volume));
                 self.filled.insert(volume.clone());
+                self.seconds += 1;
                 Ok(())
             }
             Action::Create(creation) => self.create(creation, owner, deployment),
