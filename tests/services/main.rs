@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod builds;
+mod catalogue;
 mod content;
 #[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
 #[path = "../docker/support/mod.rs"]
@@ -13,6 +14,9 @@ mod git;
 mod hosts;
 mod lab;
 mod limits;
+#[allow(dead_code, reason = "these tests write no file of logs")]
+#[path = "../machines/support/logs.rs"]
+mod logs;
 mod mistakes;
 #[path = "../support/process.rs"]
 mod process;

@@ -1,6 +1,6 @@
 //! A service that is made of types: the compose file that the catalogue makes of them, and the passwords that it needs.
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ObjectMeta, PostParams},
@@ -51,6 +51,11 @@ pub async fn compose(
     let filebrowser_spec = service.spec.filebrowser.as_ref();
     let Composed { compose: text, credentials, primary: _, types, main, filebrowser } = composed;
     let mut made = Vec::new();
+    for Credential { variable, form: _, own } in &credentials {
+        if let (Some(own), Some(given)) = (own, variables.all.get(variable)) {
+            check_own(given, own, &format!("spec.env or spec.envFrom: {variable}"))?;
+        }
+    }
     for (secret, wanted) in by_secret(service, &credentials) {
         let wanted: Vec<&Credential> =
             wanted.into_iter().filter(|it| !variables.all.contains_key(&it.variable)).collect();
@@ -94,8 +99,10 @@ fn own_password(filebrowser: Option<&Filebrowser>) -> Option<&crate::api::common
 
 fn check_own(password: &str, own: &OwnCredential, field: &str) -> Result<(), Unresolved> {
     if password.chars().count() < own.least {
-        let message =
-            format!("{field}: the password has fewer than {} characters, which Filebrowser refuses", own.least);
+        let message = format!(
+            "{field}: the password of Filebrowser must have at least {} characters; give a longer one",
+            own.least
+        );
         return Err(wait("InvalidSecret", message));
     }
     Ok(())
@@ -176,7 +183,10 @@ async fn make(
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
-            owner_references: service.controller_owner_ref(&()).map(|owner| vec![owner]),
+            // To block the owner's removal is a right of its own on some clusters, and is not needed: the Secret goes after it.
+            owner_references: service
+                .controller_owner_ref(&())
+                .map(|owner| vec![OwnerReference { block_owner_deletion: None, ..owner }]),
             labels: Some([("app.kubernetes.io/managed-by".to_owned(), "cloudfaster".to_owned())].into()),
             ..ObjectMeta::default()
         },

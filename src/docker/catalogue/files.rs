@@ -4,7 +4,6 @@
 pub(super) const FILES: &[(&str, &str)] = &[
     ("composer.sh", include_str!("entries/files/composer.sh")),
     ("extensions.sh", include_str!("entries/files/extensions.sh")),
-    ("filebrowser.sh", include_str!("entries/files/filebrowser.sh")),
     ("health.py", include_str!("entries/files/health.py")),
     ("hidden.conf", include_str!("entries/files/hidden.conf")),
     ("laravel.conf", include_str!("entries/files/laravel.conf")),

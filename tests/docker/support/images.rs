@@ -6,8 +6,40 @@ use super::command::{docker, docker_with};
 
 /// The commands that the images have.
 const COMMANDS: &[&str] = &[
-    "sh", "cat", "chmod", "date", "echo", "env", "false", "hostname", "httpd", "id", "ip", "kill", "ls", "mkdir", "nc",
-    "nslookup", "printf", "ps", "rm", "sleep", "stat", "tail", "test", "touch", "true", "wget",
+    "sh",
+    "cat",
+    "chmod",
+    "chown",
+    "cp",
+    "date",
+    "echo",
+    "env",
+    "false",
+    "grep",
+    "head",
+    "hostname",
+    "httpd",
+    "id",
+    "ip",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "nc",
+    "nslookup",
+    "printf",
+    "ps",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sleep",
+    "stat",
+    "tail",
+    "test",
+    "touch",
+    "true",
+    "wget",
 ];
 
 fn busybox() -> Vec<u8> {
@@ -17,7 +49,8 @@ fn busybox() -> Vec<u8> {
     found.expect("busybox is missing: install busybox-static, or name a statically linked one by BUSYBOX")
 }
 
-/// Makes an image of this name; changes are as `docker import --change` has them, files have their content.
+/// Makes an image of this name; changes are as `docker import --change` has them, files have their content; scripts
+/// can be run.
 pub fn image_with(reference: &str, changes: &[&str], files: &[(&str, &str)]) {
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |path: &str, kind: tar::EntryType, mode: u32, content: &[u8], link: Option<&str>| {
@@ -37,11 +70,12 @@ pub fn image_with(reference: &str, changes: &[&str], files: &[(&str, &str)]) {
     for command in COMMANDS {
         add(&format!("bin/{command}"), tar::EntryType::Symlink, 0o777, &[], Some("busybox"));
     }
-    let users = "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/srv:/bin/sh\n";
+    let users = "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/srv:/bin/sh\napp:x:1000:1000::/srv:/bin/sh\n";
     add("etc/passwd", tar::EntryType::Regular, 0o644, users.as_bytes(), None);
-    add("etc/group", tar::EntryType::Regular, 0o644, b"root:x:0:\napp:x:1000:\n", None);
+    add("etc/group", tar::EntryType::Regular, 0o644, b"root:x:0:\nwww-data:x:33:\napp:x:1000:\n", None);
     for (path, content) in files {
-        add(path, tar::EntryType::Regular, 0o644, content.as_bytes(), None);
+        let mode = if content.starts_with("#!") { 0o755 } else { 0o644 };
+        add(path, tar::EntryType::Regular, mode, content.as_bytes(), None);
     }
     let mut arguments = vec!["import"];
     for change in changes {
