@@ -18,6 +18,7 @@ mod limits;
 #[path = "../machines/support/logs.rs"]
 mod logs;
 mod mistakes;
+mod old_client;
 #[path = "../support/process.rs"]
 mod process;
 mod proxy;
