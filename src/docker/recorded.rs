@@ -35,6 +35,10 @@ pub struct Recorded {
     pub delivering: BTreeMap<String, Timestamp>,
     /// Names of the volumes whose content was delivered.
     pub delivered: BTreeSet<String>,
+    /// Volumes with the content of former releases in which it was looked what users had written, by name, and what was found.
+    pub surveyed: BTreeMap<String, String>,
+    /// What users had written into the content of the release before this one, which is gone with it.
+    pub dropped: Option<String>,
     /// The last restart that was carried out, by what it was asked for with.
     pub restarted: Option<String>,
     /// The restart that is under way.

@@ -23,6 +23,7 @@ mod old_client;
 mod process;
 mod proxy;
 mod registry;
+mod releases;
 #[allow(dead_code, reason = "what the tests of fetching share, of which these use a part")]
 #[path = "../fetch/repository.rs"]
 mod repository;

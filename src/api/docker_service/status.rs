@@ -186,6 +186,12 @@ pub struct ServiceRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub delivered: Vec<String>,
+    /// Volumes with the content of former releases, about to be removed, and what users had written into them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub surveyed: BTreeMap<String, String>,
+    /// What users had written into the content of the release before this one, which is gone with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
     /// The restart that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restarting>,

@@ -25,6 +25,8 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
         lost_release,
         delivering,
         delivered,
+        surveyed,
+        dropped,
         restarting,
     } = status.record.clone().unwrap_or_default();
     Recorded {
@@ -51,6 +53,8 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
         }),
         delivering: delivering.into_iter().filter_map(|(volume, since)| Some((volume, since.parse().ok()?))).collect(),
         delivered: delivered.into_iter().collect(),
+        surveyed,
+        dropped,
         restarted: status.restarted_at.clone(),
         restarting: restarting.map(|api::Restarting { value, before }| Restarting {
             value,
@@ -73,6 +77,8 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         lost_release,
         delivering,
         delivered,
+        surveyed,
+        dropped,
         restarted,
         restarting,
     } = recorded.clone();
@@ -104,6 +110,8 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         }),
         delivering: delivering.into_iter().map(|(volume, since)| (volume, since.to_string())).collect(),
         delivered: delivered.into_iter().collect(),
+        surveyed,
+        dropped,
         restarting: restarting.map(|Restarting { value, before }| api::Restarting {
             value,
             before: before.into_iter().map(write_started).collect(),
@@ -225,6 +233,8 @@ mod tests {
             }),
             delivering: BTreeMap::from([("p_content-2".into(), started)]),
             delivered: BTreeSet::from(["p_content-1".into()]),
+            surveyed: BTreeMap::from([("p_content-0".into(), String::new())]),
+            dropped: Some("something is gone".into()),
             restarted: Some("monday".into()),
             restarting: Some(Restarting {
                 value: "tuesday".into(),

@@ -190,6 +190,9 @@ impl ServiceReconciler {
                     });
                 }
                 Step::Release => {
+                    if let Err(error) = releases::let_go(&walk.world.dock.engine, &walk.world.owner).await {
+                        return self.unseen(&mut walk, &error).await;
+                    }
                     self.release(&walk.service).await?;
                     return Ok(Next::Event);
                 }
@@ -226,6 +229,9 @@ impl ServiceReconciler {
             && walk.world.recorded.good.as_ref().map(|good| &good.release) != Some(&good.release)
         {
             releases::keep(&self.secrets(&walk.service), &walk.service, &good.release, project).await?;
+            if let Err(error) = releases::hold(&walk.world.dock.engine, &walk.world.owner, good).await {
+                tracing::warn!(%error, "the images of a release are not held");
+            }
         }
         let turns_back = *lost != walk.world.recorded.lost_release && lost.is_some();
         walk.world.recorded = next;

@@ -20,6 +20,7 @@ use crate::{
         delivery::Delivery,
         deploy,
         desired::Deployment,
+        engine::{self, Engine},
         identity::Owner,
         recorded::{Good, Lost, Recorded},
     },
@@ -107,6 +108,44 @@ pub async fn former(
     // Of what images were built from nothing is kept: the images themselves are.
     let deployment = Deployment { release: good.release.clone(), ..deployment }.in_place_of(asked);
     Ok(Some((Arc::new(project), deployment)))
+}
+
+/// Gives the images of a good release tags of ours, in place of those of the one before, so that nobody clears them away while they may
+/// be needed again.
+///
+/// # Errors
+/// See [`engine::Error`].
+pub async fn hold(engine: &Engine, owner: &Owner, good: &Good) -> engine::Result<()> {
+    let repository = repository(owner);
+    for (service, image) in good.images.iter().filter(|(_, image)| !image.is_empty()) {
+        engine.tag_image(image, &repository, service).await?;
+    }
+    let wanted: Vec<String> = good.images.keys().map(|service| format!("{repository}:{service}")).collect();
+    remove_tags(engine, &repository, &wanted).await
+}
+
+/// Takes the tags away that hold a service's images.
+///
+/// # Errors
+/// See [`engine::Error`].
+pub async fn let_go(engine: &Engine, owner: &Owner) -> engine::Result<()> {
+    remove_tags(engine, &repository(owner), &[]).await
+}
+
+async fn remove_tags(engine: &Engine, repository: &str, but: &[String]) -> engine::Result<()> {
+    let held = engine.list_images(&[repository]).await?;
+    let ours = format!("{repository}:");
+    for tag in held.into_iter().flat_map(|image| image.repo_tags) {
+        if tag.starts_with(&ours) && !but.contains(&tag) {
+            engine.remove_image(&tag).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What the images of a service are called that are held.
+fn repository(owner: &Owner) -> String {
+    format!("cloudfaster.app/held/{}", deploy::project_name(owner))
 }
 
 fn pack(project: &Project) -> std::io::Result<Vec<u8>> {

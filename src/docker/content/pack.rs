@@ -15,6 +15,12 @@ impl Content {
     /// Twenty years, in seconds.
     const SPAN: u64 = 20 * 365 * 24 * 3600;
 
+    /// When a file was last changed that has this SHA-256: what has another time was not delivered so.
+    pub fn time_of(digest: &[u8; 32]) -> u64 {
+        let [a, b, c, d, ..] = *digest;
+        Self::STAMP + u64::from(u32::from_be_bytes([a, b, c, d])) % Self::SPAN
+    }
+
     /// Writes all entries as tar (with GNU's long names), piece by piece: sorted, owned by root, with times that follow from
     /// what is in it ([`Content::STAMP`]); programs and folders have mode 0755, files 0644. Folders that the content may lack are
     /// added, with those that they are in.
@@ -54,7 +60,7 @@ impl Content {
                 }
                 Some((Entry::File { executable, size, digest }, offset)) => {
                     header.set_entry_type(tar::EntryType::Regular);
-                    header.set_mtime(Self::STAMP + time_of(digest));
+                    header.set_mtime(Self::time_of(digest));
                     header.set_mode(if *executable { 0o755 } else { 0o644 });
                     header.set_size(*size);
                     tar.append_data(&mut header, path, Section::new(&self.0.spool, offset, *size))?;
@@ -94,12 +100,6 @@ impl Content {
         }
         Ok(extra)
     }
-}
-
-/// Seconds that follow from what is in a file.
-fn time_of(digest: &[u8; 32]) -> u64 {
-    let [a, b, c, d, ..] = *digest;
-    u64::from(u32::from_be_bytes([a, b, c, d])) % Content::SPAN
 }
 
 /// Writes the entry that says what the next one, a link, points to.

@@ -104,7 +104,7 @@ impl Round<'_> {
             _ => false,
         };
         let done = match self.context.observed.tasks.get(&fetch.key()) {
-            Some(TaskSight::Succeeded { at }) => Some(*at),
+            Some(TaskSight::Succeeded { at, .. }) => Some(*at),
             _ if built => Some(self.context.now),
             _ => None,
         };

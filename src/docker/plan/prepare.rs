@@ -41,6 +41,7 @@ impl<'a> Round<'a> {
         let is_there = |volume: &str| self.context.ours.volumes.contains_key(volume);
         recorded.delivered.retain(|volume| is_there(volume));
         recorded.delivering.retain(|volume, _| is_there(volume));
+        recorded.surveyed.retain(|volume, _| is_there(volume));
         let release = &self.deployment.release;
         recorded.completed.retain(|_, done_for| done_for == release);
         let services = &self.deployment.services;

@@ -12,11 +12,14 @@ use super::{
     walker::{Object, Walker},
     world::{Fault, World},
 };
-use crate::docker::{
-    desired::*,
-    identity, labels,
-    observed::{Container, ContainerState, Health},
-    plan::*,
+use crate::{
+    docker::{
+        desired::*,
+        identity, labels,
+        observed::{Container, ContainerState, Health},
+        plan::*,
+    },
+    reason::Reason,
 };
 
 /// What happens next.
@@ -229,7 +232,8 @@ impl Stage {
             }
             let calls = self.world.calls.len();
             let last = self.walkers[0].reconcile(&mut self.object, &mut self.world);
-            rested = if matches!(&last, Step::Rest { warnings, .. } if warnings.is_empty()) { rested + 1 } else { 0 };
+            let told = |warnings: &[Reason]| warnings.iter().all(|warning| warning.word == "EditsDropped");
+            rested = if matches!(&last, Step::Rest { warnings, .. } if told(warnings)) { rested + 1 } else { 0 };
             if rested > 2 {
                 assert!(
                     self.world.calls[calls..].is_empty(),

@@ -206,9 +206,13 @@ impl Walker {
                 self.tasks.remove(&key);
                 if matches!(
                     action,
-                    Action::Pull { .. } | Action::Build { .. } | Action::Deliver { .. } | Action::AfterStart { .. }
+                    Action::Pull { .. }
+                        | Action::Build { .. }
+                        | Action::Deliver { .. }
+                        | Action::Survey { .. }
+                        | Action::AfterStart { .. }
                 ) {
-                    self.tasks.insert(key, TaskSight::Succeeded { at: at(world.seconds) });
+                    self.tasks.insert(key, TaskSight::Succeeded { at: at(world.seconds), found: world.found(action) });
                 }
             }
             Err((class, word, refused)) => {
