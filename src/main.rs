@@ -78,7 +78,7 @@ enum Command {
         #[command(flatten)]
         plane: PlaneArgs,
         #[command(flatten)]
-        rest: rest::Settings,
+        rest: Box<rest::Settings>,
         #[command(flatten)]
         artifacts: artifacts::Settings,
         /// Address of the REST API, such as 127.0.0.1:8000; with port 0, on any free one. Without it there is none.
@@ -183,7 +183,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let telemetry = Telemetry::default();
             let artifacts = artifacts.or_in(&plane.data_dir)?;
             let settings = controller::Settings { artifacts: Some(artifacts.clone()), ..settings };
-            let rest = rest::Settings { artifacts: Some(artifacts), ..rest };
+            let rest = rest::Settings { artifacts: Some(artifacts), ..*rest };
             let rest = match rest_listen {
                 Some(address) => Some((rest::Listener::bind(address, &rest).await?, rest)),
                 None => None,
