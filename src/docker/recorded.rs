@@ -89,6 +89,8 @@ pub struct Good {
     pub images: BTreeMap<String, String>,
     /// Names of the volumes with its content.
     pub contents: BTreeSet<String>,
+    /// What tells its model from any other that somebody put in its place; empty if it could not be kept.
+    pub model: String,
 }
 
 /// A release that did not come up.

@@ -275,6 +275,9 @@ pub struct GoodRelease {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub contents: Vec<String>,
+    /// SHA-256 of the model in the Secret: one that somebody changed is not deployed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
 }
 
 /// Where a container stands.

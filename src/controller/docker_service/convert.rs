@@ -45,6 +45,7 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
             completed: good.completed.into_iter().map(|place| slot(&place.service, place.number)).collect(),
             images: good.images,
             contents: good.contents.into_iter().collect(),
+            model: good.model,
         }),
         lost_release: lost_release.map(|lost| Lost {
             release: lost.release,
@@ -96,7 +97,7 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         halted: halted.into_iter().map(write_started).collect(),
         hooks: hooks.into_iter().collect(),
         failed: failed.into_iter().map(write_failure).collect(),
-        good: good.map(|Good { release, completed, images, contents }| api::GoodRelease {
+        good: good.map(|Good { release, completed, images, contents, model }| api::GoodRelease {
             release,
             completed: completed
                 .into_iter()
@@ -104,6 +105,7 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
                 .collect(),
             images,
             contents: contents.into_iter().collect(),
+            model,
         }),
         lost_release: lost_release.map(|Lost { release, restart, reason: Reason { word, message } }| {
             api::LostRelease { release, restart, reason: word, message }
@@ -225,6 +227,7 @@ mod tests {
                 completed: BTreeSet::from([Slot::new("migrate", 1)]),
                 images: BTreeMap::from([("web".into(), "sha256:1".into())]),
                 contents: BTreeSet::from(["p_content-1".into()]),
+                model: "m".into(),
             }),
             lost_release: Some(Lost {
                 release: "r".into(),

@@ -229,15 +229,18 @@ impl ServiceReconciler {
     /// before: the last good release may have to come back.
     async fn record(&self, walk: &mut Walk, step: &Step, next: Recorded, observed: &Observed) -> Result<bool, Error> {
         self.hold(walk).await?;
-        let (good, lost) = (&next.good, &next.lost_release);
-        if let (Some(good), Some(project)) = (good, &walk.world.project)
-            && walk.world.recorded.good.as_ref().map(|good| &good.release) != Some(&good.release)
+        let mut next = next;
+        let known = walk.world.recorded.good.as_ref().map(|good| &good.release);
+        if let (Some(good), Some(project)) = (&mut next.good, &walk.world.project)
+            && known != Some(&good.release)
         {
-            releases::keep(&self.secrets(&walk.service), &walk.service, &good.release, project).await?;
-            if let Err(error) = releases::hold(&walk.world.dock.engine, &walk.world.owner, good).await {
+            let World { dock, owner, .. } = &walk.world;
+            good.model = releases::keep(&self.secrets(&walk.service), &walk.service, &good.release, project).await?;
+            if let Err(error) = releases::hold(&dock.engine, owner, good).await {
                 tracing::warn!(%error, "the images of a release are not held");
             }
         }
+        let lost = &next.lost_release;
         let turns_back = *lost != walk.world.recorded.lost_release && lost.is_some();
         walk.world.recorded = next;
         self.report(walk, step, Some(observed)).await?;

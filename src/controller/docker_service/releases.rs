@@ -12,6 +12,7 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{ObjectMeta, Patch, PatchParams},
 };
+use sha2::{Digest, Sha256};
 
 use crate::{
     api::DockerService,
@@ -39,7 +40,8 @@ fn name(service: &DockerService) -> String {
     format!("{}-release", service.name_any())
 }
 
-/// Keeps what a good release was made from, in place of the one before.
+/// Keeps what a good release was made from, in place of the one before; its SHA-256, or nothing if it could not be kept. The Secret
+/// is in the tenant's namespace: what comes out of it is deployed only if it is what was put in.
 ///
 /// # Errors
 /// What the API server answers.
@@ -48,15 +50,16 @@ pub async fn keep(
     service: &DockerService,
     release: &str,
     project: &Project,
-) -> Result<(), kube::Error> {
+) -> Result<String, kube::Error> {
     let name = name(service);
     let model = match pack(project) {
         Ok(model) => model,
         Err(error) => {
             tracing::warn!(%error, service = name, "the release cannot be kept");
-            return Ok(());
+            return Ok(String::new());
         }
     };
+    let digest = hex::encode(Sha256::digest(&model));
     let data = [(RELEASE.to_owned(), ByteString(release.as_bytes().to_vec())), (MODEL.to_owned(), ByteString(model))];
     let secret = Secret {
         metadata: ObjectMeta {
@@ -75,9 +78,9 @@ pub async fn keep(
         // too large for a Secret is refused so, too.
         Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_invalid() => {
             tracing::warn!(service = name, message = status.message, "the release cannot be kept");
-            Ok(())
+            Ok(String::new())
         }
-        written => written.map(drop),
+        written => written.map(|_| digest),
     }
 }
 
@@ -159,8 +162,13 @@ fn unpack(secret: &Secret, good: &Good) -> Option<Project> {
     if data.get(RELEASE)?.0 != good.release.as_bytes() {
         return None;
     }
+    let packed = &data.get(MODEL)?.0;
+    if hex::encode(Sha256::digest(packed)) != good.model {
+        tracing::warn!(secret = secret.name_any(), "somebody changed the last good release, which is not deployed");
+        return None;
+    }
     let mut model = Vec::new();
-    GzDecoder::new(data.get(MODEL)?.0.as_slice()).take(LARGEST).read_to_end(&mut model).ok()?;
+    GzDecoder::new(packed.as_slice()).take(LARGEST).read_to_end(&mut model).ok()?;
     serde_json::from_slice(&model).ok()
 }
 
@@ -184,10 +192,19 @@ configs: {c: {content: x}}";
         let data = [(RELEASE, b"r1".to_vec()), (MODEL, pack(&project).unwrap())];
         let data = data.map(|(key, value)| (key.to_owned(), ByteString(value)));
         let secret = Secret { data: Some(data.into()), ..Secret::default() };
-        let good = |release: &str| Good { release: release.into(), ..Good::default() };
-        let read = unpack(&secret, &good("r1")).unwrap();
+        let model = hex::encode(Sha256::digest(pack(&project).unwrap()));
+        let good =
+            |release: &str, model: &str| Good { release: release.into(), model: model.into(), ..Good::default() };
+        let read = unpack(&secret, &good("r1", &model)).unwrap();
         assert_eq!(read, project);
-        assert_eq!(unpack(&secret, &good("r2")), None, "it is another one");
+        assert_eq!(unpack(&secret, &good("r2", &model)), None, "it is another one");
+        assert_eq!(unpack(&secret, &good("r1", "")), None, "nothing was kept");
+        let mut tampered = project.clone();
+        tampered.services.values_mut().for_each(|service| service.privileged = true);
+        let data = [(RELEASE, b"r1".to_vec()), (MODEL, pack(&tampered).unwrap())];
+        let data = data.map(|(key, value)| (key.to_owned(), ByteString(value)));
+        let secret = Secret { data: Some(data.into()), ..Secret::default() };
+        assert_eq!(unpack(&secret, &good("r1", &model)), None, "somebody changed it");
         let owner = Owner {
             installation: "i".into(),
             namespace: "shop".into(),

@@ -83,7 +83,10 @@ impl Round<'_> {
             .values()
             .filter_map(|place| Some((place.slot.service.clone(), place.serving()?.image.to_owned())));
         let contents = self.deployment.volumes.values().filter(|volume| volume.content);
+        let same = self.next.good.as_ref().filter(|good| good.release == release);
+        let model = same.map(|good| good.model.clone()).unwrap_or_default();
         let good = Good {
+            model,
             completed: completed.map(|(slot, _)| slot.clone()).collect(),
             images: images.collect(),
             contents: contents.map(|volume| volume.name.clone()).collect(),
