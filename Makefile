@@ -22,7 +22,7 @@ check: setup ## Formatting and lints
 	@. .ci/environment && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warnings
 
 bench: ## Measures the REST API with all that is behind it
-	@$(CARGO) bench --bench rest
+	@$(CARGO) bench --bench rest --bench upload
 
 crds: ## Writes the custom resource definitions to crds/
 	@$(CARGO) run --quiet -- crds --directory crds

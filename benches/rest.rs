@@ -65,7 +65,8 @@ async fn main() {
     let client = Client::new(plane.router(), "default");
     let simulator = Simulator::new(scenario());
     let proxmox = simulator.serve(LISTEN).await.unwrap();
-    let settings = controller::Settings { operator_namespace: "cloudfaster-system".to_owned(), installation: None };
+    let settings =
+        controller::Settings { operator_namespace: "cloudfaster-system".to_owned(), ..controller::Settings::default() };
     set_up(&client, &proxmox.url(), proxmox.fingerprint()).await;
     tokio::spawn(controller::run(settings, client.clone(), Telemetry::default(), None, stop.clone()));
     let arguments = ["rest", "--rest-requests-per-second=0"];

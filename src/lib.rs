@@ -3,6 +3,7 @@
 //! The map of the modules; dependencies point one way, and the I/O stays at the edges.
 
 pub mod api;
+pub mod artifacts;
 pub mod controller;
 pub mod docker;
 pub mod kubernetes;

@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use clap::{Parser, Subcommand};
 use cloudfaster::{
-    api, controller, docker, rest, simulator,
+    api, artifacts, controller, docker, rest, simulator,
     standalone::{ControlPlane, PlaneArgs},
     telemetry::{self, Server, Telemetry},
 };
@@ -29,6 +29,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one in each process")]
 enum Command {
     /// Runs the reconcilers against a Kubernetes cluster.
     Controller {
@@ -36,6 +37,8 @@ enum Command {
         settings: controller::Settings,
         #[command(flatten)]
         election: controller::Election,
+        #[command(flatten)]
+        artifacts: artifacts::Settings,
         /// Address for probes (`/livez`, `/readyz`) and for Prometheus (`/metrics`).
         #[arg(long, env = "CLOUDFASTER_HEALTH_LISTEN", value_name = "ADDRESS", default_value = "[::]:8080")]
         health_listen: SocketAddr,
@@ -47,6 +50,8 @@ enum Command {
     Rest {
         #[command(flatten)]
         settings: rest::Settings,
+        #[command(flatten)]
+        artifacts: artifacts::Settings,
         /// Address of the REST API; with port 0, on any free one.
         #[arg(long, env = "CLOUDFASTER_REST_LISTEN", value_name = "ADDRESS", default_value = "[::]:8000")]
         rest_listen: SocketAddr,
@@ -73,7 +78,9 @@ enum Command {
         #[command(flatten)]
         plane: PlaneArgs,
         #[command(flatten)]
-        rest: rest::Settings,
+        rest: Box<rest::Settings>,
+        #[command(flatten)]
+        artifacts: artifacts::Settings,
         /// Address of the REST API, such as 127.0.0.1:8000; with port 0, on any free one. Without it there is none.
         #[arg(long, env = "CLOUDFASTER_REST_LISTEN", value_name = "ADDRESS")]
         rest_listen: Option<SocketAddr>,
@@ -148,8 +155,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     match cli.command {
-        Command::Controller { settings, election, health_listen, kubeconfig } => {
+        Command::Controller { settings, election, artifacts, health_listen, kubeconfig } => {
             let terms = election.terms()?;
+            let settings = controller::Settings { artifacts: artifacts.open()?, ..settings };
             let client = Client::try_from(config(kubeconfig).await?)?;
             let telemetry = Telemetry::default();
             observed(Some(health_listen), &telemetry, async {
@@ -157,7 +165,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             })
             .await
         }
-        Command::Rest { settings, rest_listen, health_listen, kubeconfig } => {
+        Command::Rest { settings, artifacts, rest_listen, health_listen, kubeconfig } => {
+            let settings = rest::Settings { artifacts: artifacts.open()?, ..settings };
             let client = Client::try_from(config(kubeconfig).await?)?;
             let telemetry = Telemetry::default();
             observed(Some(health_listen), &telemetry, async {
@@ -170,8 +179,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let client = Client::try_from(config(kubeconfig).await?)?;
             Ok(rest::keys::run(args, client).await?)
         }
-        Command::Standalone { settings, plane, rest, rest_listen, health_listen } => {
+        Command::Standalone { settings, plane, rest, artifacts, rest_listen, health_listen } => {
             let telemetry = Telemetry::default();
+            let artifacts = artifacts.or_in(&plane.data_dir)?;
+            let settings = controller::Settings { artifacts: Some(artifacts.clone()), ..settings };
+            let rest = rest::Settings { artifacts: Some(artifacts), ..*rest };
             let rest = match rest_listen {
                 Some(address) => Some((rest::Listener::bind(address, &rest).await?, rest)),
                 None => None,

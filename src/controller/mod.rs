@@ -1,5 +1,6 @@
 //! What Kubernetes drives: a reconciler for each kind, and the wiring that they share.
 
+mod artifacts;
 mod docker_host;
 mod docker_policy;
 mod docker_service;
@@ -174,7 +175,7 @@ async fn reconcile(
     telemetry: &Telemetry,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let Settings { operator_namespace, installation, cache_dir, source_networks } = settings;
+    let Settings { operator_namespace, installation, cache_dir, source_networks, artifacts } = settings;
     // What reconciles work with outlasts them.
     let inventories = CancellationToken::new();
     let _ended = inventories.clone().drop_guard();
@@ -197,7 +198,8 @@ async fn reconcile(
         };
         tracing::info!(installation, operator_namespace, "controller starts");
         let opened = || async {
-            let places = Places { cache: cache_dir.clone(), networks: Networks { allowed: source_networks.clone() } };
+            let networks = Networks { allowed: source_networks.clone() };
+            let places = Places { cache: cache_dir.clone(), networks, artifacts: artifacts.clone() };
             Sources::open(places, fetches.clone()).map_err(|error| error.to_string())
         };
         let sources = start::until_done(telemetry, "sources", opened).await;
@@ -239,6 +241,10 @@ async fn reconcile(
         telemetry: telemetry.clone(),
         stop: stop.clone(),
     });
+    if let Some(store) = artifacts.clone() {
+        let client = wiring.client.clone();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(artifacts::keep_swept(client, store)));
+    }
     let mut tasks = JoinSet::new();
     let clusters = proxmox_cluster::ClusterReconciler::new(shared.clone(), &telemetry.metrics);
     spawn(&mut tasks, &wiring, "ProxmoxCluster", clusters, cluster_wakes);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::lease::{InvalidTerms, Terms};
+use crate::artifacts::Store;
 
 /// What every form of the controller is told.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,6 +26,9 @@ pub struct Settings {
     /// name the sources, and whoever answers there is asked with this machine's address.
     #[arg(long, env = "CLOUDFASTER_SOURCE_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
     pub source_networks: Vec<IpNet>,
+    /// Where uploaded archives are.
+    #[arg(skip)]
+    pub artifacts: Option<Store>,
 }
 
 /// How replicas agree on who works.

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    artifacts::{self, Artifact, Store},
     docker::content::{
         self, Content, Limits, archive,
         fetch::{
@@ -50,10 +51,13 @@ pub struct Places {
     pub cache: Option<PathBuf>,
     /// Where they may be fetched from.
     pub networks: Networks,
+    /// Where uploaded archives are, if there is such a place.
+    pub artifacts: Option<Store>,
 }
 
 struct Fetcher {
     networks: Networks,
+    artifacts: Option<Store>,
     mirrors: Mirrors,
     /// Removed with the process.
     _folder: Option<TempDir>,
@@ -86,6 +90,8 @@ pub enum What {
     },
     /// An archive that is downloaded.
     Download(Box<Download>),
+    /// An archive that was uploaded.
+    Artifact(Artifact),
     /// A repository, and what was fetched of it before.
     Git(Box<git::Request>, Option<Known>),
 }
@@ -159,7 +165,7 @@ impl Sources {
     /// # Errors
     /// When the folder cannot be used.
     pub fn open(places: Places, stop: CancellationToken) -> fetch::Result<Self> {
-        let Places { cache, networks } = places;
+        let Places { cache, networks, artifacts } = places;
         let (folder, root) = match cache {
             Some(cache) => (None, cache.join("mirrors")),
             None => {
@@ -170,7 +176,7 @@ impl Sources {
         };
         let mirrors = Mirrors::new(root, networks.clone(), git::Limits::default())?;
         tokio::spawn(tidy(mirrors.clone(), stop.clone()));
-        let fetcher = Arc::new(Fetcher { networks, mirrors, _folder: folder });
+        let fetcher = Arc::new(Fetcher { networks, artifacts, mirrors, _folder: folder });
         Ok(Self { stop, fetcher, entries: Arc::default() })
     }
 
@@ -265,6 +271,7 @@ impl Fetcher {
                 let file = self.download(*download, &limits).await.map_err(|error| failure(&error))?;
                 unpack(Archive::File(file), limits).await
             }
+            What::Artifact(artifact) => unpack(Archive::File(self.uploaded(&artifact, &limits).await?), limits).await,
             What::Git(request, known) => {
                 let fetched = self.mirrors.fetch(&request, known.as_ref()).await.map_err(|error| failure(&error))?;
                 let git::Fetched { content, name, commit, rewritten, notes } = fetched;
@@ -273,6 +280,25 @@ impl Fetcher {
                 Ok(Fetched { content, revision: revision(&name, &commit), notes })
             }
         }
+    }
+
+    async fn uploaded(&self, artifact: &Artifact, limits: &Limits) -> Result<File, Failure> {
+        let failed = |word: &str, message: String, for_good| Failure { reason: Reason::new(word, message), for_good };
+        let Some(store) = &self.artifacts else {
+            let message = "an uploaded archive cannot be had, since the operator has no artifact store: its administrator can \
+                           name the one of the REST API by --artifact-store";
+            return Err(failed("NoArtifactStore", message.to_owned(), true));
+        };
+        store.get(artifact, limits.size).await.map_err(|error| match &error {
+            artifacts::Error::Missing(_) => {
+                let message = format!("{error}, or is another namespace's: upload it again, by a new service");
+                failed("ArtifactMissing", message, true)
+            }
+            artifacts::Error::TooLarge { .. } | artifacts::Error::Altered(_) => {
+                failed("InvalidSource", error.to_string(), true)
+            }
+            _ => failed("FetchFailed", error.to_string(), false),
+        })
     }
 
     async fn download(&self, download: Download, limits: &Limits) -> fetch::Result<File> {

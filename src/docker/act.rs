@@ -3,6 +3,7 @@
 mod archive;
 mod build;
 mod deliver;
+mod survey;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,12 +68,19 @@ pub struct Work {
 }
 
 impl Work {
-    /// Makes it, and tells how far it is.
+    /// Makes it, and tells how far it is. What was found, if it was to look for something.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn perform(self, progress: watch::Sender<Progress>) -> Result<()> {
-        let Self { engine, action, .. } = &self;
+    pub async fn perform(self, progress: watch::Sender<Progress>) -> Result<Option<String>> {
+        if let Action::Survey { volume } = &self.action {
+            return self.survey(volume).await;
+        }
+        self.change(progress).await.map(|()| None)
+    }
+
+    async fn change(&self, progress: watch::Sender<Progress>) -> Result<()> {
+        let Self { engine, action, .. } = self;
         match action {
             Action::Pull { image, .. } => self.pull(image, &progress).await,
             Action::Build { service, image, cause } => self.build(service, image, cause, &progress).await,
@@ -88,6 +96,7 @@ impl Work {
             }
             Action::CreateVolume { key } => self.create_volume(key).await,
             Action::Deliver { key, volume } => self.deliver(key, volume, &progress).await,
+            Action::Survey { volume } => self.survey(volume).await.map(drop),
             Action::RemoveVolume { name } => engine.remove_volume(name).await,
             Action::Create(creation) => self.create(creation).await,
             Action::Rename { id, name } => engine.rename_container(id, name).await,
@@ -317,6 +326,9 @@ pub fn look(actions: &[Action]) -> Look {
             Action::CreateVolume { .. } | Action::RemoveVolume { .. } => look.volumes = true,
             Action::Deliver { volume, .. } => {
                 look.containers.insert(identity::delivery_name(volume));
+            }
+            Action::Survey { volume } => {
+                look.containers.insert(identity::survey_name(volume));
             }
             Action::Create(creation) => {
                 look.containers.insert(creation.name.clone());

@@ -77,14 +77,18 @@ pub fn take(project: &mut Project, content: &Content, persistent: &[String]) -> 
     }
     let mut volumes = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for (path, Bound { content, folders }) in bound {
+    for (path, Bound { content, folders, writable }) in bound {
         let folders: Vec<String> = folders.into_iter().collect();
-        let words = [content.digest()].into_iter().chain(folders.iter().map(String::as_str));
+        let access = if writable { "rw" } else { "ro" };
+        let words = [content.digest(), access].into_iter().chain(folders.iter().map(String::as_str));
         let hash = identity::hash(words);
         let key = key("content", &path);
         let name = format!("{project_name}_{key}-{}", hash.get(..HASH).unwrap_or(&hash));
         names.insert(key.clone(), name.clone());
-        let labels = [(identity::CONTENT.to_owned(), path)].into();
+        let mut labels: BTreeMap<_, _> = [(identity::CONTENT.to_owned(), path)].into();
+        if writable {
+            labels.insert(identity::WRITABLE.to_owned(), "true".to_owned());
+        }
         project.volumes.insert(key.clone(), Volume { name, labels, ..Volume::default() });
         volumes.insert(key, Parcel { content, folders });
     }
@@ -115,6 +119,7 @@ struct Taking<'a> {
 struct Bound {
     content: Content,
     folders: BTreeSet<String>,
+    writable: bool,
 }
 
 /// A bind of a path of the source.
@@ -233,7 +238,12 @@ impl Taking<'_> {
         let mounted = targets.iter().filter_map(|target| below_target(bind.target, target).map(str::to_owned));
         let folders: BTreeSet<String> = inside.into_iter().map(|(_, rest)| rest).chain(mounted).collect();
         let content = self.content.subtree(path).map_err(|error| bind.error(format!("the source: {error}")))?;
-        let bound = self.bound.entry(path.to_owned()).or_insert_with(|| Bound { content, folders: BTreeSet::new() });
+        let bound = self.bound.entry(path.to_owned()).or_insert_with(|| Bound {
+            content,
+            folders: BTreeSet::new(),
+            writable: false,
+        });
+        bound.writable |= !bind.read_only;
         let missing = folders.into_iter().filter(|folder| bound.content.get(folder).is_none());
         bound.folders.extend(missing.collect::<Vec<_>>());
         Ok(())
@@ -314,4 +324,148 @@ fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
 /// What is left of a path of a container below a folder of it.
 fn below_target<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/').filter(|rest| !rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::{
+        compose,
+        content::{Builder, Limits},
+    };
+
+    fn content(files: &[(&str, &str)]) -> Content {
+        let mut builder = Builder::new(Limits::default()).unwrap();
+        for (path, text) in files {
+            builder.file(path.as_bytes(), path.ends_with(".sh"), text.as_bytes()).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    fn site() -> Content {
+        content(&[
+            ("compose.yaml", ""),
+            ("app/index.php", "<?php"),
+            ("app/storage/.keep", ""),
+            ("app/start.sh", "exec php"),
+            ("web/Dockerfile", "FROM scratch"),
+        ])
+    }
+
+    fn project(services: &str) -> Project {
+        let text = format!("services: {{{services}}}\nvolumes: {{own: {{}}}}");
+        let sources = compose::Sources::inline("compose.yaml", &text);
+        let (files, variables) = (["compose.yaml".to_owned()], BTreeMap::new());
+        let request =
+            compose::Request { sources: &sources, files: &files, variables: &variables, profiles: &[], name: "p" };
+        compose::load(request).unwrap_or_else(|problems| panic!("{problems}")).project
+    }
+
+    fn taken(services: &str, content: &Content, persistent: &[&str]) -> Result<(Project, Delivery), String> {
+        let persistent: Vec<String> = persistent.iter().map(|path| (*path).to_owned()).collect();
+        let mut project = project(services);
+        let delivery = take(&mut project, content, &persistent).map_err(|error| error.to_string())?;
+        Ok((project, delivery))
+    }
+
+    /// What a service mounts: the beginning of each key, and where.
+    fn mounts(project: &Project, service: &str) -> Vec<String> {
+        let told = project.services[service].volumes.iter().map(|mount| match &mount.kind {
+            MountKind::Volume { source: Some(key), .. } => {
+                let kind = key.rsplit_once('-').map_or(key.as_str(), |(kind, _)| kind);
+                format!("{kind}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
+            }
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn each_kind_of_path_becomes_what_it_is_to_be() {
+        for (service, persistent, expected) in [
+            ("volumes: ['./app:/app:ro', 'own:/own']", &[][..], vec!["content-app:/app:ro", "own:/own"]),
+            ("volumes: ['./:/srv']", &[], vec!["content:/srv"]),
+            ("volumes: ['./data:/data']", &[], vec!["data-data:/data"]),
+            (
+                "volumes: ['./app:/app:ro']",
+                &["app/storage"],
+                vec!["content-app:/app:ro", "data-app-storage:/app/storage"],
+            ),
+            ("volumes: ['./app/storage:/s']", &["app/storage"], vec!["data-app-storage:/s"]),
+            ("volumes: ['./app/storage/x:/s']", &["app"], vec!["data-app-storage-x:/s"]),
+            // What Compose would make an empty folder of is the same folder wherever it is seen.
+            (
+                "volumes: ['./app:/app', './app/new:/new']",
+                &[],
+                vec!["content-app:/app", "data-app-new:/app/new", "data-app-new:/new"],
+            ),
+            ("volumes: ['./app/start.sh:/start.sh']", &[], vec![]),
+        ] {
+            let (project, _) = taken(&format!("web: {{image: x, {service}}}"), &site(), persistent).unwrap();
+            assert_eq!(mounts(&project, "web"), expected, "{service}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_named_after_what_is_in_it() {
+        let names = |content: &Content, services: &str| {
+            let (project, delivery) = taken(services, content, &[]).unwrap();
+            delivery.volumes.keys().map(|key| project.volumes[key].name.clone()).collect::<Vec<_>>()
+        };
+        let web = "web: {image: x, volumes: ['./app:/app']}";
+        let before = names(&site(), web);
+        assert_eq!(before, names(&site(), web));
+        assert_eq!(
+            before,
+            names(
+                &content(&[
+                    ("app/index.php", "<?php"),
+                    ("app/storage/.keep", ""),
+                    ("app/start.sh", "exec php"),
+                    ("README.md", "another one"),
+                ]),
+                web
+            ),
+            "what is elsewhere does not matter"
+        );
+        assert_ne!(before, names(&content(&[("app/index.php", "<?php echo 1")]), web));
+        // Two services with the same folder share it.
+        assert_eq!(
+            names(&site(), "a: {image: x, volumes: ['./app:/a']}, b: {image: x, volumes: ['./app:/b']}"),
+            before
+        );
+    }
+
+    #[test]
+    fn folders_that_others_are_mounted_on_are_there() {
+        let service = "web: {image: x, volumes: ['./app:/app:ro', 'own:/app/vendor/lib'], tmpfs: ['/app/tmp']}";
+        let (_, delivery) = taken(service, &site(), &["app/storage"]).unwrap();
+        let folders: Vec<_> = delivery.volumes.values().flat_map(|parcel| parcel.folders.clone()).collect();
+        assert_eq!(folders, ["tmp", "vendor/lib"], "storage is there");
+    }
+
+    #[test]
+    fn files_and_contexts_are_taken_along() {
+        let service = "web: {build: ./web, volumes: ['./app/start.sh:/start.sh', './compose.yaml:/c']}";
+        let (project, delivery) = taken(service, &site(), &[]).unwrap();
+        let grants: Vec<_> =
+            project.services["web"].configs.iter().map(|grant| (grant.target.as_str(), grant.mode)).collect();
+        assert_eq!(grants, [("/start.sh", Some(0o755)), ("/c", Some(0o644))]);
+        assert!(project.configs.values().any(|config| config.content == b"exec php"));
+        assert!(delivery.contexts["web"].get("Dockerfile").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_told_with_its_line() {
+        for (service, why) in [
+            ("build: ./none", "compose.yaml:1: services.web.build.context: the source: there is nothing at `none`"),
+            (
+                "image: x, volumes: [{type: bind, source: ./none, target: /x, bind: {create_host_path: false}}]",
+                r#"services.web.volumes: there is no "none" in the source"#,
+            ),
+        ] {
+            let error = taken(&format!("web: {{{service}}}"), &site(), &[]).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

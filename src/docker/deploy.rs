@@ -86,7 +86,7 @@ pub fn deployment(
             name: volume.name.clone(),
             external: volume.external,
             config: hasher.of(volume),
-            content: delivery.volumes.contains_key(key),
+            content: volume.labels.contains_key(identity::CONTENT),
         };
         (key.clone(), desired)
     });
@@ -98,6 +98,8 @@ pub fn deployment(
         state,
         restart,
         health_deadline: health_deadline(project),
+        rollback: true,
+        returning: false,
         networks: networks.collect(),
         volumes: volumes.collect(),
         services,

@@ -48,6 +48,10 @@ pub struct Deployment {
     pub restart: Option<String>,
     /// How long a new container may take to become healthy.
     pub health_deadline: SignedDuration,
+    /// Whether what was there before comes back if this does not come up.
+    pub rollback: bool,
+    /// It was there before, and comes back since another did not come up.
+    pub returning: bool,
     /// The services, by name.
     pub services: BTreeMap<String, Service>,
     /// The networks that services use, by key.
@@ -145,6 +149,12 @@ impl Slot {
 }
 
 impl Deployment {
+    /// The same as what comes back in the place of another one. If it fails too, nothing more is tried.
+    #[must_use]
+    pub fn in_place_of(self, other: &Self) -> Self {
+        Self { state: other.state, restart: other.restart.clone(), rollback: false, returning: true, ..self }
+    }
+
     /// The proper name of a container.
     pub fn container_name(&self, slot: &Slot) -> String {
         let given = self.services.get(&slot.service).and_then(|service| service.container_name.clone());

@@ -34,6 +34,8 @@ pub const NETWORKS: &str = "cloudfaster.app/networks";
 pub const PROXY: &str = "cloudfaster.app/proxy";
 /// On a volume: content is delivered into it, and it goes with the last release that needs it.
 pub const CONTENT: &str = "cloudfaster.app/content";
+/// On such a volume: a container may write into it.
+pub const WRITABLE: &str = "cloudfaster.app/writable";
 /// Names of the volumes with delivered content that a container was made for, separated by commas.
 pub const CONTENTS: &str = "cloudfaster.app/contents";
 /// The service that the containers seem to be of by which content is delivered. No compose file can have one of this name.
@@ -146,6 +148,11 @@ pub fn waiting_name(proper: &str, config: &str, image: &str) -> String {
 /// The name of the container by which content is delivered into a volume.
 pub fn delivery_name(volume: &str) -> String {
     format!("{volume}-delivery")
+}
+
+/// The name of the container by which it is looked what was written into a volume.
+pub fn survey_name(volume: &str) -> String {
+    format!("{volume}-survey")
 }
 
 /// The name of a container that makes room for another.

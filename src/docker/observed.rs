@@ -150,6 +150,8 @@ pub enum TaskSight {
     Succeeded {
         /// When.
         at: Timestamp,
+        /// What was found.
+        found: Option<String>,
     },
     /// It failed.
     Failed {

@@ -26,8 +26,19 @@ pub struct Recorded {
     pub hooks: BTreeSet<String>,
     /// New containers that did not come up where an older one did, which is kept instead.
     pub failed: BTreeMap<Slot, Failed>,
+    /// The last release that came up whole.
+    pub good: Option<Good>,
+    /// A release that did not, and in whose place that one is brought back.
+    pub lost_release: Option<Lost>,
+    /// Names of the volumes into which content is being delivered, and since when: what ended before was about another volume of
+    /// that name.
+    pub delivering: BTreeMap<String, Timestamp>,
     /// Names of the volumes whose content was delivered.
     pub delivered: BTreeSet<String>,
+    /// Volumes with the content of former releases in which it was looked what users had written, by name, and what was found.
+    pub surveyed: BTreeMap<String, String>,
+    /// What users had written into the content of the release before this one, which is gone with it.
+    pub dropped: Option<String>,
     /// The last restart that was carried out, by what it was asked for with.
     pub restarted: Option<String>,
     /// The restart that is under way.
@@ -61,6 +72,30 @@ pub struct Failed {
     pub config: String,
     /// Its image.
     pub image: String,
+    /// The restart that was asked for last: another one asks for another try.
+    pub restart: Option<String>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A release that came up whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Good {
+    /// Which.
+    pub release: String,
+    /// Its one-shots: they are not run again when it comes back.
+    pub completed: BTreeSet<Slot>,
+    /// Ids of the images that its services ran from.
+    pub images: BTreeMap<String, String>,
+    /// Names of the volumes with its content.
+    pub contents: BTreeSet<String>,
+}
+
+/// A release that did not come up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Which.
+    pub release: String,
     /// The restart that was asked for last: another one asks for another try.
     pub restart: Option<String>,
     /// Why.

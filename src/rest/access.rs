@@ -14,7 +14,7 @@ use super::{
     limits, names,
     problem::Problem,
 };
-use crate::api::{self, ProxmoxVM};
+use crate::api;
 
 /// The header with the key.
 pub const HEADER: &str = "x-api-key";
@@ -56,11 +56,11 @@ impl Caller {
         self.key.user.as_deref().is_none_or(|bound| bound == userid)
     }
 
-    /// Whether the key reaches a machine.
-    pub fn sees(&self, vm: &ProxmoxVM) -> bool {
+    /// Whether the key reaches an object.
+    pub fn sees(&self, object: &impl ResourceExt) -> bool {
         match &self.key.user {
             None => true,
-            Some(bound) => vm.labels().get(api::USER) == Some(&names::user(bound)),
+            Some(bound) => object.labels().get(api::USER) == Some(&names::user(bound)),
         }
     }
 

@@ -24,7 +24,7 @@ use super::{
     access::{Caller, HEADER},
     machines,
     problem::{Detail, Problem},
-    users,
+    services, users, webhooks,
 };
 
 /// Where the document is.
@@ -43,6 +43,7 @@ const POLICY: &str =
     ),
     tags(
         (name = "Virtual machines", description = "Machines on Proxmox"),
+        (name = "Docker services", description = "Compose projects on Docker hosts"),
         (name = "Users", description = "Whose things they are"),
         (name = "The rest", description = "Whether it answers, and whether a key is right"),
     ),
@@ -66,6 +67,10 @@ fn endpoints() -> OpenApiRouter<Arc<Shim>> {
         .routes(routes!(machines::create_vm))
         .routes(routes!(machines::get_vm))
         .routes(routes!(machines::control_vm))
+        .routes(routes!(services::create_service))
+        .routes(routes!(services::get_service))
+        .routes(routes!(services::control_service))
+        .routes(routes!(webhooks::receive))
         .routes(routes!(users::create_user))
         .routes(routes!(users::get_user))
         .routes(routes!(welcome))

@@ -62,6 +62,12 @@ impl Fault {
         Self::new("string_too_long", at, msg, Some(input)).with(json!({"max_length": most}))
     }
 
+    /// A text that is too short. What it is is not told: it is a password.
+    pub fn too_short(at: (&str, &str), least: usize) -> Self {
+        let msg = format!("String should have at least {least} characters");
+        Self::new("string_too_short", at, msg, None).with(json!({"min_length": least}))
+    }
+
     /// A file where a text is expected.
     pub fn no_text(at: (&str, &str), input: &str) -> Self {
         Self::new("string_type", at, "Input should be a valid string", Some(input))

@@ -1,6 +1,6 @@
 //! The forms that clients send: read within limits, and checked field by field as FastAPI does it.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{future::Future, ops::RangeInclusive, time::Duration};
 
 use axum::{body::Body, extract::Request};
 use futures::StreamExt;
@@ -12,11 +12,16 @@ use super::{
     fault::{Fault, integer},
     problem::Problem,
 };
+use crate::artifacts::Incoming;
 
 /// The largest form without files, in bytes.
 pub const MOST_BYTES: usize = 64 * 1024;
-/// How long a client may take to send one.
+/// How long a client may take to send one, or the next piece of a file.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take to send one with a file.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(3600);
+/// What a part of a form counts, besides what it holds.
+const PART: usize = 64;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
@@ -28,8 +33,30 @@ pub struct Form(Vec<(String, Value)>);
 #[derive(Debug)]
 enum Value {
     Text(String),
-    /// A file, by its name: no field of a form without files is one.
+    /// A file, by its name.
     File(String),
+}
+
+/// The files that a form may have.
+#[derive(Clone, Copy)]
+pub struct Files<'a> {
+    /// The names of the field: there is one file, the last that comes.
+    pub names: &'a [&'a str],
+    /// How its name has to end, in lower case.
+    pub ending: &'a str,
+    /// What is told of one with another name.
+    pub otherwise: &'a str,
+    /// How many bytes it may have.
+    pub most: u64,
+}
+
+/// What a form brought.
+#[derive(Default)]
+pub struct Brought {
+    /// Its fields.
+    pub form: Form,
+    /// Its file, whole.
+    pub file: Option<Incoming>,
 }
 
 /// Reads a form. Without one there are no fields.
@@ -38,33 +65,48 @@ enum Value {
 /// When it is too large, which is told before it is read if the client has said so; when it does not come; when it cannot
 /// be understood.
 pub async fn read(request: Request) -> Result<Form, Problem> {
+    let reading = read_within(request, None);
+    Ok(timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))?.form)
+}
+
+/// Reads a form that may have a file, which is kept in a temporary file and never whole in memory.
+///
+/// # Errors
+/// As [`read`], and when the file has another name.
+pub async fn read_with_files(request: Request, files: Files<'_>) -> Result<Brought, Problem> {
+    timeout(UPLOAD_PATIENCE, read_within(request, Some(files))).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_within(request: Request, files: Option<Files<'_>>) -> Result<Brought, Problem> {
     let (parts, body) = request.into_parts();
-    if content_length(&parts.headers).is_some_and(|length| length > MOST_BYTES as u64) {
-        return Err(too_large());
-    }
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
-    let reading = async {
-        if essence.eq_ignore_ascii_case(FORM) {
-            urlencoded(body).await
-        } else if essence.eq_ignore_ascii_case(MULTIPART) {
-            multipart(kind, body).await
-        } else {
-            Ok(Form::default())
-        }
-    };
-    timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
-        let told = format!("The body did not come within {} s", PATIENCE.as_secs());
-        Err(Problem::Told(StatusCode::REQUEST_TIMEOUT, told))
-    })
+    let is_multipart = essence.eq_ignore_ascii_case(MULTIPART);
+    let for_files = files.filter(|_| is_multipart).map_or(0, |files| files.most);
+    let most = for_files.saturating_add(MOST_BYTES as u64);
+    if content_length(&parts.headers).is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
+    if essence.eq_ignore_ascii_case(FORM) {
+        Ok(Brought { form: urlencoded(body).await?, file: None })
+    } else if is_multipart {
+        multipart(kind, body, most, files).await
+    } else {
+        Ok(Brought::default())
+    }
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_large() -> Problem {
-    Problem::Told(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MOST_BYTES} bytes"))
+fn too_large(most: u64) -> Problem {
+    Problem::Told(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {most} bytes"))
+}
+
+fn late() -> Problem {
+    let told = format!("The body did not come within {} s", PATIENCE.as_secs());
+    Problem::Told(StatusCode::REQUEST_TIMEOUT, told)
 }
 
 fn broken(why: &str) -> Problem {
@@ -72,21 +114,26 @@ fn broken(why: &str) -> Problem {
 }
 
 async fn urlencoded(body: Body) -> Result<Form, Problem> {
-    let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() { too_large() } else { broken("There was an error parsing the body") }
+    let body = Limited::new(body, MOST_BYTES).collect();
+    let body = timeout(PATIENCE, body).await.map_err(|_| late())?.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            too_large(MOST_BYTES as u64)
+        } else {
+            broken("There was an error parsing the body")
+        }
     })?;
     let body = body.to_bytes();
     let fields = form_urlencoded::parse(&body).into_owned().map(|(name, text)| (name, Value::Text(text)));
     Ok(Form(fields.collect()))
 }
 
-async fn multipart(kind: &str, body: Body) -> Result<Form, Problem> {
+async fn multipart(kind: &str, body: Body, most: u64, files: Option<Files<'_>>) -> Result<Brought, Problem> {
     let boundary = multer::parse_boundary(kind).map_err(|_| broken("Missing boundary in multipart."))?;
-    let mut left = MOST_BYTES;
+    let mut left = most;
     let mut large = false;
     let stream = body.into_data_stream().map(|chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
-        match left.checked_sub(chunk.len()) {
+        match left.checked_sub(chunk.len() as u64) {
             Some(rest) => left = rest,
             None => {
                 large = true;
@@ -95,29 +142,99 @@ async fn multipart(kind: &str, body: Body) -> Result<Form, Problem> {
         }
         Ok(chunk)
     });
-    let read = fields(multer::Multipart::new(stream, boundary)).await;
+    let mut parts = Parts { parts: multer::Multipart::new(stream, boundary), left: MOST_BYTES, files };
+    let read = parts.read().await;
+    drop(parts);
     match read {
-        Ok(form) => Ok(form),
-        Err(_) if large => Err(too_large()),
-        Err(_) => Err(broken("Invalid multipart data.")),
+        Ok(brought) => Ok(brought),
+        Err(Stop::Broken) if large => Err(too_large(most)),
+        Err(Stop::Broken) => Err(broken("Invalid multipart data.")),
+        Err(Stop::Problem(problem)) => Err(problem),
     }
 }
 
-async fn fields(mut parts: multer::Multipart<'_>) -> Result<Form, multer::Error> {
-    let mut form = Form::default();
-    while let Some(part) = parts.next_field().await? {
-        let name = part.name().unwrap_or_default().to_owned();
-        let value = match part.file_name().map(str::to_owned) {
-            Some(file) => {
-                // It is passed over, within the limit.
-                part.bytes().await?;
-                Value::File(file)
-            }
-            None => Value::Text(part.text().await?),
-        };
-        form.0.push((name, value));
+/// Why a form is not read to its end.
+enum Stop {
+    Broken,
+    Problem(Problem),
+}
+
+impl From<multer::Error> for Stop {
+    fn from(_: multer::Error) -> Self {
+        Self::Broken
     }
-    Ok(form)
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// The parts of a form.
+struct Parts<'a> {
+    parts: multer::Multipart<'a>,
+    /// So many bytes may come of what is kept in memory.
+    left: usize,
+    files: Option<Files<'a>>,
+}
+
+impl Parts<'_> {
+    async fn read(&mut self) -> Result<Brought, Stop> {
+        let mut brought = Brought::default();
+        while let Some(part) = soon(self.parts.next_field()).await? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let value = match part.file_name().map(str::to_owned) {
+                // What browsers send for a field of which no file was chosen.
+                Some(file) if file.is_empty() => {
+                    self.text(part).await?;
+                    Value::Text(String::new())
+                }
+                Some(file) => {
+                    match self.files.filter(|files| files.names.contains(&name.as_str())) {
+                        Some(files) => brought.file = Some(receive(part, &file, files).await?),
+                        // It is passed over, within the limit.
+                        None => drop(self.text(part).await?),
+                    }
+                    Value::File(file)
+                }
+                None => Value::Text(String::from_utf8_lossy(&self.text(part).await?).into_owned()),
+            };
+            brought.form.0.push((name, value));
+        }
+        Ok(brought)
+    }
+
+    async fn text(&mut self, mut part: multer::Field<'_>) -> Result<Vec<u8>, Stop> {
+        let mut text = Vec::new();
+        self.spend(PART)?;
+        while let Some(piece) = soon(part.chunk()).await? {
+            self.spend(piece.len())?;
+            text.extend_from_slice(&piece);
+        }
+        Ok(text)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| too_large(MOST_BYTES as u64))?;
+        Ok(())
+    }
+}
+
+/// The next of a form, if it comes soon.
+async fn soon<T>(next: impl Future<Output = Result<T, multer::Error>>) -> Result<T, Stop> {
+    Ok(timeout(PATIENCE, next).await.map_err(|_| late())??)
+}
+
+async fn receive(mut part: multer::Field<'_>, name: &str, files: Files<'_>) -> Result<Incoming, Stop> {
+    if !name.to_ascii_lowercase().ends_with(files.ending) {
+        return Err(broken(files.otherwise).into());
+    }
+    let mut incoming = Incoming::begin(files.most).map_err(Problem::from)?;
+    while let Some(piece) = soon(part.chunk()).await? {
+        incoming.write(&piece).await.map_err(Problem::from)?;
+    }
+    Ok(incoming)
 }
 
 /// A form, or a query, that is being checked: what is wrong is collected, in the order of the fields.
@@ -168,6 +285,37 @@ impl<'a> Fields<'a> {
             && let Some(name) = names.first()
         {
             self.faults.push(Fault::missing((self.part, name)));
+        }
+        found
+    }
+
+    /// All values of the names, those that are empty aside.
+    pub fn all(&mut self, names: &[&'static str]) -> Vec<&'a str> {
+        let mut values = Vec::new();
+        for (given, value) in &self.form.0 {
+            let Some(name) = names.iter().find(|name| *name == given) else { continue };
+            match value {
+                Value::Text(text) if text.is_empty() => {}
+                Value::Text(text) => values.push(text.as_str()),
+                Value::File(file) => self.faults.push(Fault::no_text((self.part, name), file)),
+            }
+        }
+        values
+    }
+
+    /// A file that may be missing, and whether there is one.
+    pub fn file(&mut self, names: &[&'static str]) -> bool {
+        let mut found = false;
+        for (given, value) in &self.form.0 {
+            let Some(name) = names.iter().find(|name| *name == given) else { continue };
+            match value {
+                Value::Text(text) if text.is_empty() => {}
+                Value::Text(text) => {
+                    let why = "Expected UploadFile, received: <class 'str'>";
+                    self.faults.push(Fault::value((self.part, name), why, text));
+                }
+                Value::File(_) => found = true,
+            }
         }
         found
     }

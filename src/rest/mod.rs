@@ -1,23 +1,31 @@
 //! The thin REST shim: the old API over custom resources.
 //!
-//! It keeps nothing: machines are `ProxmoxVM`s, users and API keys are Secrets. It changes nothing otherwise than by writing
+//! It keeps nothing: machines are `ProxmoxVM`s, services are `DockerService`s, users and API keys are Secrets, and uploads are in the
+//! artifact store. It changes nothing otherwise than by writing
 //! those. What it is asked for often it reads from caches that watches keep.
 
 mod access;
+mod attempt;
 mod cache;
+mod change;
 mod docs;
 mod fault;
 mod form;
+mod index;
 pub mod keys;
 mod limits;
 mod machines;
+mod making;
 mod names;
+mod patience;
 mod places;
 mod problem;
 mod serve;
+mod services;
 mod settings;
 mod shelf;
 mod users;
+mod webhooks;
 
 use std::{
     future::Future,
@@ -31,13 +39,19 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, core::DeserializeGuard};
 use serde::Serialize;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use self::{keys::Keyring, limits::Limits, machines::Machines, places::Places, problem::Problem, shelf::Shelf};
+use self::{
+    keys::Keyring, limits::Limits, machines::Machines, places::Places, problem::Problem, services::Services,
+    shelf::Shelf,
+};
 use crate::{
-    api::{self, ProxmoxCluster, ProxmoxVM},
+    api::{
+        DockerHost, DockerService, ProxmoxCluster, ProxmoxVM, USER,
+        conditions::{Conditioned, READY},
+    },
     kubernetes,
     telemetry::Telemetry,
 };
@@ -49,8 +63,10 @@ pub use settings::{NAMESPACE, Settings, USERS_NAMESPACE};
 
 /// How long Kubernetes may take to answer one question; the client itself would try for minutes.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The caches: machines, clusters, keys.
-const CACHES: usize = 3;
+/// The caches: machines, clusters, services, hosts, keys.
+const CACHES: usize = 5;
+/// How many services are made at the same time, with what is uploaded for them.
+const UPLOADS: usize = 16;
 
 /// Kubernetes did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +81,9 @@ pub struct Shim {
     places: Places,
     machines: Machines,
     clusters: Shelf<ProxmoxCluster>,
+    services: Services,
+    hosts: Shelf<DockerHost>,
+    uploads: Semaphore,
     keys: Keyring,
     limits: Limits,
     filled: AtomicUsize,
@@ -92,6 +111,9 @@ impl Shim {
             places: Places::new(&settings),
             machines: Machines::default(),
             clusters: Shelf::default(),
+            services: Services::default(),
+            hosts: Shelf::default(),
+            uploads: Semaphore::new(UPLOADS),
             keys: Keyring::default(),
             limits: Limits::new(settings.rest_requests_per_second),
             filled: AtomicUsize::new(0),
@@ -134,9 +156,28 @@ impl Shim {
     fn cluster_for(&self, os: &str) -> Result<String, Problem> {
         let mut clusters = self.clusters();
         clusters.retain(|cluster| systems(cluster).any(|name| name == os));
-        let ready = clusters.iter().find(|cluster| is_ready(cluster));
+        let ready = clusters.iter().find(|cluster| is_ready(&***cluster));
         let chosen = ready.or(clusters.first()).and_then(|cluster| cluster.metadata.name.clone());
         chosen.ok_or_else(|| Problem::unavailable(format!("No ProxmoxCluster has a template for {os} any more")))
+    }
+
+    /// The host on which services are made: one that is Ready, if there is one.
+    fn docker_host(&self) -> Result<Arc<DockerHost>, Problem> {
+        let only = self.settings.rest_docker_host.as_deref();
+        let mut hosts = self.hosts.all();
+        hosts.retain(|host| host.metadata.deletion_timestamp.is_none());
+        hosts.retain(|host| only.is_none_or(|only| host.metadata.name.as_deref() == Some(only)));
+        let ready = hosts.iter().find(|host| is_ready(&***host));
+        ready.or(hosts.first()).cloned().ok_or_else(|| match only {
+            Some(only) => Problem::unavailable(format!("There is no DockerHost {only} yet")),
+            None => Problem::unavailable("There is no DockerHost yet"),
+        })
+    }
+
+    /// The host of a service, if it is there.
+    fn host_of(&self, service: &DockerService) -> Option<Arc<DockerHost>> {
+        let name = (String::new(), service.spec.host_ref.name.clone());
+        self.hosts.get(&name)
     }
 
     /// Keeps a cache for as long as it takes.
@@ -159,9 +200,8 @@ fn systems(cluster: &ProxmoxCluster) -> impl Iterator<Item = String> {
     cluster.spec.templates.iter().chain(nodes).map(|template| template.os.clone())
 }
 
-fn is_ready(cluster: &ProxmoxCluster) -> bool {
-    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
-    conditions.into_iter().any(|condition| condition.type_ == api::conditions::READY && condition.status == "True")
+fn is_ready(object: &impl Conditioned) -> bool {
+    object.conditions().iter().any(|condition| condition.type_ == READY && condition.status == "True")
 }
 
 /// Serves the API until `shutdown`.
@@ -179,11 +219,19 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     {
         let shim = shim.clone();
-        let api = match shim.places.watched() {
-            Some(namespace) => Api::namespaced(shim.client.clone(), namespace),
-            None => Api::all(shim.client.clone()),
-        };
-        tasks.spawn(async move { shim.keep::<ProxmoxVM>(api, api::USER, shim.machines.clone()).await });
+        let api = shim.places.api(&shim.client);
+        tasks.spawn(async move { shim.keep::<ProxmoxVM>(api, USER, shim.machines.clone()).await });
+    }
+    {
+        let shim = shim.clone();
+        let api = shim.places.api(&shim.client);
+        // Those that are nobody's, too: they have host names and webhooks.
+        tasks.spawn(async move { shim.keep::<DockerService>(api, "", shim.services.clone()).await });
+    }
+    {
+        let shim = shim.clone();
+        let api = Api::all(shim.client.clone());
+        tasks.spawn(async move { shim.keep::<DockerHost>(api, "", shim.hosts.clone()).await });
     }
     {
         let shim = shim.clone();

@@ -20,6 +20,17 @@ pub fn machine(user: &str, name: &str) -> String {
     named(name, MACHINE, &[user, name])
 }
 
+/// The name of a service's object.
+pub fn service(user: &str, name: &str) -> String {
+    named(name, MACHINE, &[user, name])
+}
+
+/// The part of a host name that is made of a service's name, if anything of it can be.
+pub fn host(name: &str) -> Option<String> {
+    let name = sanitised(name).to_ascii_lowercase();
+    Some(name.trim_matches('-').to_owned()).filter(|name| !name.is_empty())
+}
+
 /// What the old system made of a machine's name.
 pub fn sanitised(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(MACHINE).collect()
@@ -78,10 +89,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_services_host_name_is_made_of_its_name() {
+        for (given, host_name) in [
+            ("Shop", Some("shop")),
+            ("My shop.v2", Some("my-shop-v2")),
+            ("-é-", None),
+            ("  x  ", Some("x")),
+            (&"x".repeat(40), Some(&*"x".repeat(32))),
+        ] {
+            assert_eq!(host(given).as_deref(), host_name, "{given:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_name_is_one_for_kubernetes(text in ".{0,60}") {
-            for name in [user(&text), machine("7", &text)] {
+            for name in [user(&text), machine("7", &text), service("7", &text)].into_iter().chain(host(&text)) {
                 prop_assert!(name.len() <= 63 - "cloudfaster-user-".len(), "{name}");
                 prop_assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
                 prop_assert!(!name.starts_with('-') && !name.ends_with('-'));

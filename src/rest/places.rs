@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    core::v1::Namespace,
-    rbac::v1::{RoleBinding, RoleRef, Subject},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::Namespace,
+        rbac::v1::{RoleBinding, RoleRef, Subject},
+    },
 };
 use kube::{
-    Api,
+    Api, Client, Resource,
     api::{ObjectMeta, PostParams},
 };
 
@@ -42,11 +45,14 @@ impl Places {
         }
     }
 
-    /// The one namespace that is watched, if there is one.
-    pub fn watched(&self) -> Option<&str> {
+    /// Where objects of a kind are watched.
+    pub fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
         match self {
-            Self::Shared(namespace) => Some(namespace),
-            Self::PerUser(_) => None,
+            Self::Shared(namespace) => Api::namespaced(client.clone(), namespace),
+            Self::PerUser(_) => Api::all(client.clone()),
         }
     }
 
@@ -62,7 +68,7 @@ impl Places {
         let user = names::user(userid);
         let name = format!("{PREFIX}{user}");
         let labels = BTreeMap::from([(LABEL.to_owned(), "true".to_owned()), (api::USER.to_owned(), user)]);
-        let annotations = BTreeMap::from([(super::users::USERID.to_owned(), userid.to_owned())]);
+        let annotations = BTreeMap::from([(super::attempt::USERID.to_owned(), userid.to_owned())]);
         let namespace = Namespace {
             metadata: ObjectMeta {
                 name: Some(name.clone()),

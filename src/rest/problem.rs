@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::Fault;
-use crate::kubernetes::describe;
+use crate::{artifacts, kubernetes::describe};
 
 /// When a client may try again, in seconds, where nothing better is known.
 const RETRY_AFTER: u64 = 5;
@@ -92,6 +92,24 @@ impl From<kube::Error> for Problem {
             _ => {
                 tracing::warn!(error = describe(&error), "Kubernetes does not do what it was asked");
                 Self::unavailable("The control plane does not answer; try again later")
+            }
+        }
+    }
+}
+
+/// What becomes of an archive that comes in.
+impl From<artifacts::Error> for Problem {
+    fn from(error: artifacts::Error) -> Self {
+        match &error {
+            artifacts::Error::TooLarge { .. } => {
+                Self::Told(StatusCode::PAYLOAD_TOO_LARGE, format!("The file cannot be taken: {error}"))
+            }
+            artifacts::Error::Archive(_) => {
+                Self::Told(StatusCode::BAD_REQUEST, format!("The file cannot be taken: {error}"))
+            }
+            _ => {
+                tracing::warn!(%error, "an uploaded archive cannot be kept");
+                Self::unavailable("The file cannot be kept just now; try again later")
             }
         }
     }

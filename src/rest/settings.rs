@@ -6,6 +6,8 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
+use crate::{api::Size, artifacts::Store};
+
 /// The namespace in which the shim keeps keys and users.
 pub const NAMESPACE: &str = "cloudfaster-rest";
 /// The namespace in which the machines of all users are.
@@ -49,6 +51,15 @@ pub struct Settings {
     /// Requests a second that are answered for each API key; 0 for any number.
     #[arg(long, env = "CLOUDFASTER_REST_REQUESTS_PER_SECOND", value_name = "NUMBER", default_value_t = 100)]
     pub rest_requests_per_second: u32,
+    /// Make services on this DockerHost only. Without it, on the first by name that is Ready.
+    #[arg(long, env = "CLOUDFASTER_REST_DOCKER_HOST", value_name = "NAME")]
+    pub rest_docker_host: Option<String>,
+    /// How large an uploaded archive may be.
+    #[arg(long, env = "CLOUDFASTER_REST_UPLOAD_LIMIT", value_name = "SIZE", default_value = "1Gi")]
+    pub rest_upload_limit: Size,
+    /// Where uploaded archives are kept.
+    #[arg(skip)]
+    pub artifacts: Option<Store>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

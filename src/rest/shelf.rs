@@ -29,6 +29,11 @@ impl<K> Shelf<K> {
     pub fn all(&self) -> Vec<Arc<K>> {
         self.0.read().values().cloned().collect()
     }
+
+    /// One of them.
+    pub fn get(&self, name: &Name) -> Option<Arc<K>> {
+        self.0.read().get(name).cloned()
+    }
 }
 
 impl<K: Send + Sync> Cached<K> for Shelf<K> {

@@ -23,13 +23,12 @@ use super::{
     machines::{Vm, view},
     names,
     problem::{Detail, Invalid, Problem},
+    services::{self, Service},
 };
 use crate::api;
 
 /// The type of the Secrets.
 const TYPE: &str = "cloudfaster.app/user";
-/// The user's id, as the client wrote it.
-pub const USERID: &str = "cloudfaster.app/userid";
 const ID: &str = "userid";
 const NAME: &str = "username";
 /// The most characters of what clients give.
@@ -61,8 +60,7 @@ pub struct User {
     #[schema(example = "2026-01-31T12:00:00Z")]
     created_at: String,
     /// The user's services.
-    #[schema(value_type = Vec<Object>)]
-    services: Vec<serde_json::Value>,
+    services: Vec<Service>,
     /// The user's machines.
     vms: Vec<Vm>,
 }
@@ -176,6 +174,9 @@ pub async fn get_user(
         |key: &str| data.get(key).map(|value| String::from_utf8_lossy(&value.0).into_owned()).unwrap_or_default();
     let mut vms: Vec<Vm> = shim.machines.of_user(&names::user(&userid)).iter().filter_map(|vm| view(vm)).collect();
     vms.sort_by_key(|vm| vm.vm_id.parse::<i64>().unwrap_or_default());
+    let mut services = shim.services.of_user(&names::user(&userid));
+    services.sort_by_key(|service| service.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    let services = services.iter().map(|service| services::view(service, shim.host_of(service).as_deref())).collect();
     let created_at = kept.metadata.creation_timestamp.map(|time| time.0.to_string()).unwrap_or_default();
-    Ok(Json(User { userid: text(ID), username: text(NAME), created_at, services: Vec::new(), vms }))
+    Ok(Json(User { userid: text(ID), username: text(NAME), created_at, services, vms }))
 }

@@ -6,12 +6,12 @@ use cloudfaster::docker::content::{
     self,
     fetch::{
         Class, Networks,
-        git::{Limits, Mirrors, Reference},
+        git::{Limits, Mirrors, Reference, Request},
     },
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::{Stage, basic, mirrors, refused, repository::command, request, server::Server, short};
+use crate::{Stage, basic, refused, repository::command, request, server::Server, short};
 
 #[tokio::test]
 async fn addresses_that_are_not_allowed_are_not_talked_to() {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../fuzz/checks/git_url.rs"]
+mod checks;
 mod download;
 mod hostile;
 mod mirrors;
@@ -14,7 +16,7 @@ mod submodules;
 use std::{path::Path, time::Duration};
 
 use cloudfaster::docker::content::{
-    Content,
+    self, Content,
     fetch::{
         Class, Error, Networks, Result, Times,
         git::{Credentials, Fetched, GitUrl, Known, Limits, Mirrors, Reference, Request},
@@ -102,5 +104,17 @@ impl Stage {
 
     async fn fetch(&self, reference: Reference) -> Result<Fetched> {
         self.mirrors.fetch(&self.request(reference), None).await
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_taken_for_another_url(
+        text in proptest::prop_oneof![
+            proptest::prelude::any::<String>(),
+            "(https|http|ssh|git|file|ext)?(:|::|://)?(-?[a-z.@]{0,8})?(:[0-9]{0,6})?/?[-a-zA-Z0-9@:%/.]{0,24}",
+        ]
+    ) {
+        checks::git_url(&text);
     }
 }

@@ -10,6 +10,7 @@ use crate::support::{ADMIN, Site, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_that_the_document_gives_rise_to_is_answered_otherwise_than_documented() {
     let site = Site::with(&["--rest-requests-per-second=0"]).await;
+    site.docker_host(json!({"proxy": {"kind": "Traefik", "domain": "example.com"}})).await;
     // The example of the document, so that machines are made, too.
     let templates = json!([{"os": "UBUNTU24_SERVER", "name": "debian12"}]);
     site.lab.patch_cluster(json!({"spec": {"templates": templates}})).await;
@@ -34,9 +35,13 @@ async fn no_request_that_the_document_gives_rise_to_is_answered_otherwise_than_d
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
     let counted = site.shim.telemetry.metrics.encode().unwrap();
-    for line in
-        ["route=\"/vm\",status=\"201\"", "route=\"/vm/{vm_id}\",status=\"404\"", "route=\"/users\",status=\"200\""]
-    {
+    for line in [
+        "route=\"/vm\",status=\"201\"",
+        "route=\"/vm/{vm_id}\",status=\"404\"",
+        "route=\"/service\",status=\"201\"",
+        "route=\"/service/{service_id}\",status=\"404\"",
+        "route=\"/users\",status=\"200\"",
+    ] {
         assert!(counted.contains(line), "{line} was not tried: {counted}\n{told}");
     }
     assert!(!counted.contains("status=\"5"), "{counted}");

@@ -1,11 +1,14 @@
 //! API keys: what each opens, and how it ends.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, api::DeleteParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Site, detail, machine, until};
+use crate::support::{Site, detail, machine, service, until};
 
 /// Whose things are asked for, from the view of the user `1` to whom some keys are bound.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -15,10 +18,13 @@ enum Of {
 }
 
 /// Which scopes open an endpoint, and what it answers then.
-const ENDPOINTS: [(&str, &str, &[&str], u16); 5] = [
+const ENDPOINTS: [(&str, &str, &[&str], u16); 8] = [
     ("GET", "/vm/{vm}", &["read", "vms"], 200),
     ("POST", "/control-vm/{vm}/start", &["vms"], 200),
     ("POST", "/vm", &["vms"], 409),
+    ("GET", "/service/{service}", &["read", "services"], 200),
+    ("POST", "/control-service/{service}/start", &["services"], 200),
+    ("POST", "/service", &["services"], 409),
     ("GET", "/users/{user}", &["read"], 200),
     ("POST", "/users", &[], 400),
 ];
@@ -27,12 +33,18 @@ const ENDPOINTS: [(&str, &str, &[&str], u16); 5] = [
 async fn a_key_opens_what_its_scope_says_and_of_its_user_alone() {
     let site = Site::with(&["--rest-requests-per-second=0"]).await;
     let admin = site.admin();
-    let mut numbers = Vec::new();
+    site.docker_host(json!({})).await;
+    let (mut numbers, mut services) = (Vec::new(), Vec::new());
     for user in ["1", "2"] {
         assert_eq!(admin.form("/users", &format!("userid={user}&username=x")).await.status, 200);
         let made = admin.form("/vm?wait=120", &machine(user, "web")).await;
         assert_eq!(made.status, 201, "{made:?}");
         numbers.push(made.body["vm_id"].as_str().unwrap().to_owned());
+        let made = admin.form("/service", &service(user, "shop")).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        services.push(made.body["service_id"].as_str().unwrap().to_owned());
+        let path = format!("/service/{}", services.last().unwrap());
+        until(async || admin.get(&path).await.status == 200).await;
     }
     for scope in ["read", "vms", "services", "admin"] {
         for bound in [None, Some("1")] {
@@ -42,12 +54,14 @@ async fn a_key_opens_what_its_scope_says_and_of_its_user_alone() {
             let client = site.shim.client(&key);
             for (method, path, scopes, open) in ENDPOINTS {
                 for of in [Of::Own, Of::Other] {
-                    let (user, number) = if of == Of::Own { ("1", &numbers[0]) } else { ("2", &numbers[1]) };
-                    let path = path.replace("{vm}", number).replace("{user}", user);
+                    let (user, index) = if of == Of::Own { ("1", 0) } else { ("2", 1) };
+                    let path = path.replace("{vm}", &numbers[index]).replace("{service}", &services[index]);
+                    let path = path.replace("{user}", user);
                     let method: Method = method.parse().unwrap();
                     let answer = match path.as_str() {
                         // Both are there already: whoever may is told that.
                         "/vm" => client.form("/vm", &machine(user, "web")).await,
+                        "/service" => client.form("/service", &service(user, "shop")).await,
                         "/users" => client.form("/users", &format!("userid={user}&username=x")).await,
                         _ => client.send(method.clone(), &path, &[], "").await,
                     };
@@ -57,7 +71,7 @@ async fn a_key_opens_what_its_scope_says_and_of_its_user_alone() {
                         (false, _) => 403,
                         (true, true) => open,
                         // What is another's is not there, and nothing is made for others.
-                        (true, false) if path == "/vm" || path == "/users" => 403,
+                        (true, false) if ["/vm", "/service", "/users"].contains(&path.as_str()) => 403,
                         (true, false) => 404,
                     };
                     assert_eq!(answer.status, expected, "{scope} bound to {bound:?}: {method} {path}: {answer:?}");
@@ -68,6 +82,9 @@ async fn a_key_opens_what_its_scope_says_and_of_its_user_alone() {
     let machines = site.lab.seen();
     let untouched = machines.values().all(|vm| vm.metadata.generation == Some(1));
     assert!(machines.len() == 2 && untouched, "somebody changed something");
+    for service in site.services().list(&ListParams::default()).await.unwrap() {
+        assert_eq!(service.metadata.generation, Some(1), "somebody changed something");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +124,7 @@ async fn too_many_requests_with_a_key_are_put_off() {
 async fn counters_have_routes_without_numbers() {
     let site = Site::bare(&[]).await;
     let admin = site.admin();
-    for path in ["/vm/1003", "/vm/1004", "/users/ana", "/nothing/at/all"] {
+    for path in ["/vm/1003", "/vm/1004", "/service/ana", "/users/ana", "/nothing/at/all"] {
         admin.get(path).await;
     }
     let counted = site.shim.telemetry.metrics.encode().unwrap();

@@ -419,7 +419,7 @@ async fn what_is_wrong_with_types_is_told_and_passwords_are_never_made_anew() {
     assert_eq!(run_in(&containers(&site)["filebrowser"], "cat /database/user"), long);
     let mysql = format!("{site}-mysql");
     let status = lab.services().get(&site).await.unwrap().status.unwrap();
-    assert!(status.credentials.iter().eq([&mysql]), "one's own is not made: {:?}", status.credentials);
+    assert_eq!(status.credentials, std::slice::from_ref(&mysql), "one's own is not made");
 
     // Another one of one's own is used, and nothing else is made anew.
     let before = containers(&site);

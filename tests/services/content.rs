@@ -73,12 +73,6 @@ impl Lab {
         maps.patch(&name, &PatchParams::apply("test"), &Patch::Apply(map)).await.unwrap();
     }
 
-    async fn fetch(&self, name: &str) {
-        let patch =
-            json!({"metadata": {"annotations": {"cloudfaster.app/fetchAt": jiff::Timestamp::now().to_string()}}});
-        self.services().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    }
-
     async fn revision(&self, name: &str) -> String {
         self.services().get(name).await.unwrap().status.unwrap().source.unwrap().revision
     }
@@ -177,4 +171,39 @@ async fn a_repository_that_is_written_for_compose_runs_unchanged_on_another_host
     let left = lab.volumes(&name);
     assert!(left.len() == 1 && left.iter().all(|volume| volume.starts_with("data-uploads-")), "{left:?}");
     lab.drop_volumes(&name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_users_wrote_into_delivered_files_is_told_when_it_goes() {
+    let lab = Lab::new().await;
+    let archive = |page: &str| {
+        let mut builder = Builder::new(Limits::default()).unwrap();
+        builder.file(b"site/index.html", false, page.as_bytes()).unwrap();
+        builder.file(b"site/about.html", false, &b"about"[..]).unwrap();
+        let mut archive = Vec::new();
+        builder.finish().unwrap().write_tar(&[], &mut archive).unwrap();
+        archive
+    };
+    lab.publish("pages", archive("first")).await;
+    let compose = format!("services: {{web: {{image: {}, volumes: ['./site:/site']}}}}", lab.image);
+    let source = json!({"source": {"archive": {"configMapRef": {"name": "pages", "key": "site.tar"}}}});
+    let name = lab.apply("edits", &compose, source).await;
+    lab.until_ready(&name).await;
+    let first = lab.revision(&name).await;
+    let write = "echo mine > /site/about.html; mkdir /site/img; echo new > /site/img/photo";
+    docker(&["exec", &lab.container(&name, "web"), "sh", "-c", write]);
+    lab.publish("pages", archive("second")).await;
+    lab.fetch(&name).await;
+    lab.until(&name, "what is gone", |status| {
+        let warning = status.conditions.iter().find(|condition| condition.type_ == "Warning");
+        let told = "2 files in it were written by the service or its users: about.html, img/photo";
+        let next = status.source.as_ref().is_some_and(|source| source.revision != first);
+        next && warning.is_some_and(|warning| warning.reason == "EditsDropped" && warning.message.contains(told))
+    })
+    .await;
+    lab.until_ready(&name).await;
+    assert_eq!(docker(&["exec", &lab.container(&name, "web"), "cat", "/site/index.html"]), "second");
+    let all = docker(&["ps", "--all", "--quiet", "--filter", &format!("label=cloudfaster.app/name={name}")]);
+    assert_eq!((all.lines().count(), lab.volumes(&name).len()), (1, 1));
+    lab.delete(&name).await;
 }

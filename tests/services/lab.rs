@@ -6,6 +6,7 @@ use cloudfaster::{
     api::{
         self, DockerHost, DockerService, conditions::READY, docker_service::DockerServiceStatus, power::RESTARTED_AT,
     },
+    artifacts::Store,
     controller::{self, Settings},
     standalone::ControlPlane,
     telemetry::Telemetry,
@@ -21,6 +22,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -34,6 +36,9 @@ pub struct Lab {
     pub run: Run,
     pub client: Client,
     pub image: String,
+    /// Where uploaded archives are kept.
+    pub artifacts: Store,
+    _artifacts: TempDir,
     _shutdown: DropGuard,
 }
 
@@ -51,7 +56,16 @@ impl Lab {
         // The first process of a container has to listen to signals itself.
         let listening = r#"CMD ["sh", "-c", "trap 'exit 143' TERM; sleep 1000000 & wait"]"#;
         images::image_with(&image, &[listening], &[]);
-        let lab = Self { run, image, client: client.clone(), _shutdown: shutdown.clone().drop_guard() };
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Store::in_folder(folder.path().to_owned()).unwrap();
+        let lab = Self {
+            run,
+            image,
+            artifacts: artifacts.clone(),
+            client: client.clone(),
+            _artifacts: folder,
+            _shutdown: shutdown.clone().drop_guard(),
+        };
         for (name, labels) in [("cloudfaster-system", json!({})), ("shop", json!({"cloudfaster.app/tenant": "true"}))] {
             let namespace = json!({"metadata": {"name": name, "labels": labels}});
             let namespace: Namespace = serde_json::from_value(namespace).unwrap();
@@ -59,7 +73,12 @@ impl Lab {
         }
         let local = docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
         lab.host("local", &std::env::var("DOCKER_HOST").unwrap_or(local)).await;
-        let settings = Settings { operator_namespace: "cloudfaster-system".to_owned(), ..Settings::default() };
+        let settings = Settings {
+            operator_namespace: "cloudfaster-system".to_owned(),
+            source_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            artifacts: Some(artifacts),
+            ..Settings::default()
+        };
         tokio::spawn(async move {
             let ended = controller::run(settings, client, Telemetry::default(), None, shutdown).await;
             tracing::error!(?ended, "the controller ended by itself");
@@ -111,6 +130,13 @@ impl Lab {
     /// Asks for a restart, as `kubectl annotate` does.
     pub async fn restart(&self, name: &str) {
         let annotations = json!({RESTARTED_AT: jiff::Timestamp::now().to_string()});
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        self.services().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Asks whether the source of a service has something newer.
+    pub async fn fetch(&self, name: &str) {
+        let annotations = json!({"cloudfaster.app/fetchAt": jiff::Timestamp::now().to_string()});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         self.services().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }

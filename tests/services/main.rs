@@ -10,6 +10,7 @@ mod content;
 #[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
 #[path = "../docker/support/mod.rs"]
 mod docker;
+mod git;
 mod hosts;
 mod lab;
 mod limits;
@@ -17,9 +18,20 @@ mod limits;
 #[path = "../machines/support/logs.rs"]
 mod logs;
 mod mistakes;
+mod old_client;
 #[path = "../support/process.rs"]
 mod process;
 mod proxy;
 mod registry;
+mod releases;
+#[allow(dead_code, reason = "what the tests of fetching share, of which these use a part")]
+#[path = "../fetch/repository.rs"]
+mod repository;
+#[allow(dead_code, reason = "the same")]
+#[path = "../fetch/server.rs"]
+mod server;
+#[allow(dead_code, reason = "the same")]
+#[path = "../fetch/sshd.rs"]
+mod sshd;
 mod tools;
 mod troubles;

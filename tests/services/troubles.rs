@@ -26,7 +26,7 @@ async fn a_port_that_others_have_is_told_and_the_former_container_comes_back() {
     let is_back = |status: &DockerServiceStatus| {
         status.containers_ready.as_deref() == Some("1/1") && lab.running(&name) == before
     };
-    lab.until_told(&name, "PortTaken", &[&port.to_string(), "the one before it was brought back"]).await;
+    lab.until_told(&name, "PortTaken", &[&port.to_string(), "the last good one was brought back"]).await;
     lab.until(&name, "the former one runs", is_back).await;
     drop(taken);
     lab.restart(&name).await;

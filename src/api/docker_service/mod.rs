@@ -6,7 +6,7 @@
 mod source;
 mod status;
 
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,9 @@ pub struct DockerServiceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub registry_secrets: Vec<NameRef>,
+    /// The way from one release to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// What happens to its volumes, and to itself, when this object is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -124,6 +127,32 @@ pub struct DockerServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub user_id: Option<String>,
+}
+
+/// The way from one release to the next. A release is all that the service is made from: its compose file, variables and Secrets,
+/// the content of its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// How long a new container may take to become healthy: `90s`, `10m`. Without it five minutes, or half as long again as its own
+    /// health check may take, if that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^([0-9]+(s|m|h))+$"))]
+    pub health_deadline: Option<Duration>,
+    /// What happens if a release does not come up.
+    #[serde(default)]
+    pub rollback: Rollback,
+}
+
+/// What happens if a release does not come up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Rollback {
+    /// The last good release comes back as a whole, and the condition says why. The new one is tried again when something of it
+    /// changes, or when a restart is asked for. Volumes are not rolled back.
+    #[default]
+    Always,
+    /// It stays as it is. For a release that changes data in a way that the one before does not understand.
+    Never,
 }
 
 /// Filebrowser: files in the browser.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::common::{NameRef, SecretKeyRef};
 
+/// An annotation of a service: each new value asks at once whether its source has something newer.
+pub const FETCH_AT: &str = "cloudfaster.app/fetchAt";
+
 /// Where the content of a service comes from: a repository or an archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.git) != has(self.archive)").message("give exactly one of git and archive"))]
@@ -77,7 +80,7 @@ pub struct GitSource {
 
 /// An archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.url), has(self.configMapRef), has(self.secretKeyRef)].filter(given, given).size() == 1").message("give exactly one of url, configMapRef and secretKeyRef"))]
+#[x_kube(validation = Rule::new("[has(self.url), has(self.configMapRef), has(self.secretKeyRef), has(self.artifact)].filter(given, given).size() == 1").message("give exactly one of url, configMapRef, secretKeyRef and artifact"))]
 #[x_kube(validation = Rule::new("!has(self.url) || has(self.sha256)").message("an archive by url needs its sha256, so that what is deployed is what was meant").field_path(".sha256"))]
 #[x_kube(validation = Rule::new("!has(self.secretRef) || has(self.url)").message("secretRef is for an archive by url").field_path(".secretRef"))]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +103,11 @@ pub struct ArchiveSource {
     /// A key of a Secret of the service's namespace that holds the archive. A Secret holds 1 MiB at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
+    /// SHA-256 of an archive that was uploaded through the REST API for the service's namespace. It is kept in the operator's
+    /// artifact store for as long as a service of the namespace names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub artifact: Option<String>,
 }
 
 /// One key of a ConfigMap of the object's own namespace.

@@ -1,5 +1,7 @@
 //! The status of a `DockerService`: what was recorded and observed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -171,10 +173,25 @@ pub struct ServiceRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service", "number"]))]
     pub failed: Vec<FailedContainer>,
+    /// The last release that came up whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<GoodRelease>,
+    /// A release that did not come up, and in whose place the last good one is brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_release: Option<LostRelease>,
+    /// Names of the volumes into which content is being delivered, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delivering: BTreeMap<String, String>,
     /// Names of the volumes into which content was delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub delivered: Vec<String>,
+    /// Volumes with the content of former releases, about to be removed, and what users had written into them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub surveyed: BTreeMap<String, String>,
+    /// What users had written into the content of the release before this one, which is gone with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
     /// The restart that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarting: Option<Restarting>,
@@ -232,6 +249,50 @@ pub struct FailedContainer {
     pub config: String,
     /// Id of its image.
     pub image: String,
+    /// The restart that was asked for last: another one asks for another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+/// A release that came up whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GoodRelease {
+    /// Which. The Secret `NAME-release` holds what it was made from.
+    pub release: String,
+    /// Containers that did their work once for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service", "number"]))]
+    pub completed: Vec<ContainerPlace>,
+    /// Ids of the images that its services ran from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// Names of the volumes with its content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub contents: Vec<String>,
+}
+
+/// Where a container stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPlace {
+    /// The service of the compose file.
+    pub service: String,
+    /// Which of the service's containers, from 1.
+    pub number: i64,
+}
+
+/// A release that did not come up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostRelease {
+    /// Which: it is not tried again before the spec asks for another.
+    pub release: String,
     /// The restart that was asked for last: another one asks for another try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,

@@ -6,16 +6,29 @@ use crate::{
     api::docker_service as api,
     controller::status::to_second,
     docker::{
-        desired::{Removal, Slot, State},
-        recorded::{Failed, Fetched, Made, Recorded, Restarting},
+        desired::{Deployment, Removal, Slot, State},
+        recorded::{Failed, Fetched, Good, Lost, Made, Recorded, Restarting},
     },
     reason::Reason,
 };
 
 /// What the status records.
 pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
-    let api::ServiceRecord { containers, images, completed, halted, hooks, failed, delivered, restarting } =
-        status.record.clone().unwrap_or_default();
+    let api::ServiceRecord {
+        containers,
+        images,
+        completed,
+        halted,
+        hooks,
+        failed,
+        good,
+        lost_release,
+        delivering,
+        delivered,
+        surveyed,
+        dropped,
+        restarting,
+    } = status.record.clone().unwrap_or_default();
     Recorded {
         lost: false,
         containers: containers.into_iter().map(made).collect(),
@@ -27,7 +40,21 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
         halted: halted.into_iter().map(started).collect(),
         hooks: hooks.into_iter().collect(),
         failed: failed.into_iter().map(failure).collect(),
+        good: good.map(|good| Good {
+            release: good.release,
+            completed: good.completed.into_iter().map(|place| slot(&place.service, place.number)).collect(),
+            images: good.images,
+            contents: good.contents.into_iter().collect(),
+        }),
+        lost_release: lost_release.map(|lost| Lost {
+            release: lost.release,
+            restart: lost.restart,
+            reason: Reason::new(&lost.reason, lost.message),
+        }),
+        delivering: delivering.into_iter().filter_map(|(volume, since)| Some((volume, since.parse().ok()?))).collect(),
         delivered: delivered.into_iter().collect(),
+        surveyed,
+        dropped,
         restarted: status.restarted_at.clone(),
         restarting: restarting.map(|api::Restarting { value, before }| Restarting {
             value,
@@ -38,8 +65,23 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
 
 /// Writes what is recorded into a status.
 pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
-    let Recorded { lost: _, containers, fetched, completed, halted, hooks, failed, delivered, restarted, restarting } =
-        recorded.clone();
+    let Recorded {
+        lost: _,
+        containers,
+        fetched,
+        completed,
+        halted,
+        hooks,
+        failed,
+        good,
+        lost_release,
+        delivering,
+        delivered,
+        surveyed,
+        dropped,
+        restarted,
+        restarting,
+    } = recorded.clone();
     let record = api::ServiceRecord {
         containers: containers.into_iter().map(write_made).collect(),
         images: fetched.into_iter().map(write_fetched).collect(),
@@ -54,7 +96,22 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         halted: halted.into_iter().map(write_started).collect(),
         hooks: hooks.into_iter().collect(),
         failed: failed.into_iter().map(write_failure).collect(),
+        good: good.map(|Good { release, completed, images, contents }| api::GoodRelease {
+            release,
+            completed: completed
+                .into_iter()
+                .map(|Slot { service, number }| api::ContainerPlace { service, number: i64::from(number) })
+                .collect(),
+            images,
+            contents: contents.into_iter().collect(),
+        }),
+        lost_release: lost_release.map(|Lost { release, restart, reason: Reason { word, message } }| {
+            api::LostRelease { release, restart, reason: word, message }
+        }),
+        delivering: delivering.into_iter().map(|(volume, since)| (volume, since.to_string())).collect(),
         delivered: delivered.into_iter().collect(),
+        surveyed,
+        dropped,
         restarting: restarting.map(|Restarting { value, before }| api::Restarting {
             value,
             before: before.into_iter().map(write_started).collect(),
@@ -115,6 +172,17 @@ pub fn state(state: api::ServiceState) -> State {
     }
 }
 
+/// What the spec says of the way from one release to the next.
+pub fn rollout(rollout: Option<&api::Rollout>, deployment: Deployment) -> Deployment {
+    let Some(api::Rollout { health_deadline, rollback }) = rollout else { return deployment };
+    let deadline = health_deadline.and_then(|deadline| std::time::Duration::from(deadline).try_into().ok());
+    let rollback = match rollback {
+        api::Rollback::Always => true,
+        api::Rollback::Never => false,
+    };
+    Deployment { health_deadline: deadline.unwrap_or(deployment.health_deadline), rollback, ..deployment }
+}
+
 /// What its deletion takes along.
 pub fn removal(policy: api::DeletionPolicy) -> Removal {
     match policy {
@@ -152,7 +220,21 @@ mod tests {
                     reason: Reason::new("Unhealthy", "it is not healthy"),
                 },
             )]),
+            good: Some(Good {
+                release: "r0".into(),
+                completed: BTreeSet::from([Slot::new("migrate", 1)]),
+                images: BTreeMap::from([("web".into(), "sha256:1".into())]),
+                contents: BTreeSet::from(["p_content-1".into()]),
+            }),
+            lost_release: Some(Lost {
+                release: "r".into(),
+                restart: None,
+                reason: Reason::new("Unhealthy", "it is not healthy"),
+            }),
+            delivering: BTreeMap::from([("p_content-2".into(), started)]),
             delivered: BTreeSet::from(["p_content-1".into()]),
+            surveyed: BTreeMap::from([("p_content-0".into(), String::new())]),
+            dropped: Some("something is gone".into()),
             restarted: Some("monday".into()),
             restarting: Some(Restarting {
                 value: "tuesday".into(),

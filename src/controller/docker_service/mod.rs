@@ -3,6 +3,7 @@
 mod catalogued;
 mod convert;
 mod reached;
+mod releases;
 mod report;
 mod resolve;
 mod source;
@@ -13,6 +14,7 @@ mod write;
 use std::{slice, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ use super::{
     unresolved::Unresolved,
 };
 use crate::{
-    api::DockerService,
+    api::{DockerService, conditions::READY},
     docker::{
         act::{self, Work},
         desired::Desired,
@@ -92,6 +94,10 @@ impl Reconciler for ServiceReconciler {
         }
         match resolved {
             Ok(world) => self.advance(service.clone(), world).await,
+            // After a start of ours everything is fetched anew, and what is well stays so.
+            Err(Unresolved::Waiting(reason)) if reason.word == source::FETCHING && is_settled(service) => {
+                Ok(Next::After(DEPENDENCY))
+            }
             Err(Unresolved::Waiting(reason)) => self.held_up(service, Step::Wait(reason, None), DEPENDENCY).await,
             Err(Unresolved::Stalled(reason)) => self.held_up(service, Step::Stall(reason), STALLED).await,
             Err(Unresolved::Nothing) => Ok(Next::Event),
@@ -159,7 +165,9 @@ impl ServiceReconciler {
                     seen = Some(observed);
                 }
                 Step::Record(ref next) => {
-                    self.record(&mut walk, &step, (**next).clone(), &observed).await?;
+                    if !self.record(&mut walk, &step, (**next).clone(), &observed).await? {
+                        return Ok(Next::After(Duration::ZERO));
+                    }
                     seen = Some(observed);
                 }
                 Step::Act(ref actions) => {
@@ -187,12 +195,19 @@ impl ServiceReconciler {
                     });
                 }
                 Step::Release => {
+                    if let Err(error) = releases::let_go(&walk.world.dock.engine, &walk.world.owner).await {
+                        return self.unseen(&mut walk, &error).await;
+                    }
                     self.release(&walk.service).await?;
                     return Ok(Next::Event);
                 }
             }
         }
         Err(Error::Endless(last))
+    }
+
+    fn secrets(&self, service: &DockerService) -> Api<Secret> {
+        Api::namespaced(self.shared.client.clone(), &service.namespace().unwrap_or_default())
     }
 
     async fn observe(&self, world: &World) -> engine::Result<Observed> {
@@ -210,12 +225,23 @@ impl ServiceReconciler {
         Ok(Next::Backoff)
     }
 
-    /// Writes down what is recorded from now on. Nothing outside changes before this is stored.
-    async fn record(&self, walk: &mut Walk, step: &Step, next: Recorded, observed: &Observed) -> Result<(), Error> {
+    /// Writes down what is recorded from now on. Nothing outside changes before this is stored. Whether the same is desired as
+    /// before: the last good release may have to come back.
+    async fn record(&self, walk: &mut Walk, step: &Step, next: Recorded, observed: &Observed) -> Result<bool, Error> {
         self.hold(walk).await?;
+        let (good, lost) = (&next.good, &next.lost_release);
+        if let (Some(good), Some(project)) = (good, &walk.world.project)
+            && walk.world.recorded.good.as_ref().map(|good| &good.release) != Some(&good.release)
+        {
+            releases::keep(&self.secrets(&walk.service), &walk.service, &good.release, project).await?;
+            if let Err(error) = releases::hold(&walk.world.dock.engine, &walk.world.owner, good).await {
+                tracing::warn!(%error, "the images of a release are not held");
+            }
+        }
+        let turns_back = *lost != walk.world.recorded.lost_release && lost.is_some();
         walk.world.recorded = next;
         self.report(walk, step, Some(observed)).await?;
-        Ok(())
+        Ok(!turns_back)
     }
 
     /// Begins changes, and waits for them a while. Whether all have ended.
@@ -272,6 +298,13 @@ fn is_running(sight: &TaskSight) -> bool {
 fn sooner(pause: Duration, due: Option<Timestamp>) -> Duration {
     let Some(due) = due else { return pause };
     Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default().min(pause)
+}
+
+/// Whether an object was found to be as its present spec says.
+fn is_settled(service: &DockerService) -> bool {
+    let Some(status) = &service.status else { return false };
+    let ready = status.conditions.iter().any(|condition| condition.type_ == READY && condition.status == "True");
+    ready && Some(status.observed_generation) == service.metadata.generation
 }
 
 /// Whether the spec refers to Secrets: they are not watched.

@@ -177,6 +177,7 @@ fn of_action(action: &Action) -> Doing<'_> {
         Action::Deliver { .. } => Doing::Deliver,
         Action::CreateNetwork { .. }
         | Action::ConnectProxy { .. }
+        | Action::Survey { .. }
         | Action::RemoveNetwork { .. }
         | Action::CreateVolume { .. }
         | Action::RemoveVolume { .. }
@@ -359,6 +360,7 @@ fn begun(actions: &[Action]) -> Reason {
         Some(Action::RemoveNetwork { name, .. }) => ("Removing", format!("removing network {name}")),
         Some(Action::CreateVolume { key }) => ("Creating", format!("making volume {key}")),
         Some(Action::Deliver { volume, .. }) => ("Delivering", format!("delivering content into volume {volume}")),
+        Some(Action::Survey { volume }) => ("Removing", format!("looking what was written into volume {volume}")),
         Some(Action::RemoveVolume { name }) => ("Removing", format!("removing volume {name}")),
         Some(Action::Create(creation)) => ("Creating", format!("making container {}", creation.name)),
         Some(Action::Rename { name, .. }) => ("Creating", format!("renaming a container to {name}")),

@@ -9,6 +9,7 @@ use super::{
     catalogued::{self, Catalogued},
     convert,
     reached::{self, Doors},
+    releases,
     source::{self, Supplied},
     variables::Variables,
 };
@@ -215,6 +216,7 @@ async fn present(
         state,
         pull_policy,
         registry_secrets,
+        rollout,
         // A matter of its end.
         deletion_policy: _,
         // Shown only.
@@ -277,10 +279,14 @@ async fn present(
     let restart = service.annotations().get(RESTARTED_AT).map(|value| restart::value(value));
     let deployment = deploy::deployment(&resolved, &delivery, owner, convert::state(*state), restart)
         .map_err(|error| stall("InvalidCompose", variables.redact(&error.to_string())))?;
+    let deployment = convert::rollout(rollout.as_ref(), deployment);
     take_place(shared, service, host, &tenant)?;
+    let recorded = recorded(service, finalizer::is_held(service));
+    let former = releases::former(&secrets, service, &recorded, &deployment, owner).await?;
+    let (project, deployment) = former.unwrap_or_else(|| (Arc::new(resolved), deployment));
     let desired = Desired::Present(Box::new(deployment));
     let admission = Some(docker_policy::admission(&host.spec.reserved_labels, &tenant.allow.unwrap_or_default()));
-    let project = Some(Arc::new(resolved));
+    let project = Some(project);
     let told = Told { urls, types, credentials };
     Ok(Asked { desired, project, registries, admission, variables, delivery, supplied, told })
 }

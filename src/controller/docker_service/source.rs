@@ -14,8 +14,9 @@ use crate::{
     api::{
         DockerService,
         common::{NameRef, SecretKeyRef},
-        docker_service::{ArchiveSource, ConfigMapKeyRef, GitSource, Source, SourceStatus},
+        docker_service::{ArchiveSource, ConfigMapKeyRef, FETCH_AT, GitSource, Source, SourceStatus},
     },
+    artifacts::Artifact,
     controller::{
         Shared,
         secret::{self, text},
@@ -35,8 +36,8 @@ use crate::{
     reason::Reason,
 };
 
-/// An annotation of the object: each new value asks at once whether there is something newer.
-pub const FETCH_AT: &str = "cloudfaster.app/fetchAt";
+/// The word for a source that is on its way.
+pub const FETCHING: &str = "Fetching";
 /// How often a repository is asked whether there is something newer, where nobody says.
 const INTERVAL: Duration = Duration::from_secs(600);
 /// The most often that it is asked.
@@ -82,7 +83,7 @@ pub async fn supply(
     let (services, object) = (shared.services.clone(), ObjectRef::from_obj(service));
     let uid = service.uid().unwrap_or_default();
     match shared.sources.see(&uid, asked, move || services.wake(object)) {
-        Sight::Fetching => Err(wait("Fetching", "the source is being fetched".to_owned())),
+        Sight::Fetching => Err(wait(FETCHING, "the source is being fetched")),
         Sight::Failed(Failure { reason: Reason { word, message }, for_good }) => {
             let message = format!("spec.source: {message}");
             Err(if for_good { stall(&word, message) } else { wait(&word, message) })
@@ -108,6 +109,8 @@ fn fingerprint(spec: &impl Serialize, what: &What) -> String {
             hash.update(credentials.as_ref().map(Basic::fingerprint).unwrap_or_default());
             hash.update(ca.as_deref().unwrap_or_default());
         }
+        // The spec says which.
+        What::Artifact(_) => {}
         What::Git(request, _) => hash.update(request.mirror()),
     }
     hex::encode(hash.finalize())
@@ -164,20 +167,24 @@ impl<'a> Reader<'a> {
     }
 
     async fn archive(&self, archive: &ArchiveSource) -> Result<What, Unresolved> {
-        let ArchiveSource { url, sha256, secret_ref, config_map_ref, secret_key_ref } = archive;
+        let ArchiveSource { url, sha256, secret_ref, config_map_ref, secret_key_ref, artifact } = archive;
         let sha256 = sha256.clone();
-        match (url, config_map_ref, secret_key_ref) {
-            (Some(url), None, None) => self.download(url, sha256, secret_ref.as_ref()).await,
-            (None, Some(reference), None) => self.in_config_map(reference, sha256).await,
-            (None, None, Some(SecretKeyRef { name, key })) => {
+        match (url, config_map_ref, secret_key_ref, artifact) {
+            (Some(url), None, None, None) => self.download(url, sha256, secret_ref.as_ref()).await,
+            (None, Some(reference), None, None) => self.in_config_map(reference, sha256).await,
+            (None, None, Some(SecretKeyRef { name, key }), None) => {
                 let field = "spec.source.archive.secretKeyRef";
                 let found = secret::read(&self.secrets, name, field).await??;
                 let held = found.data.unwrap_or_default().remove(key);
                 let held = held.ok_or_else(|| lacks_key(field, "Secret", name, key))?;
                 Ok(What::Archive { bytes: held.0.into(), sha256 })
             }
+            (None, None, None, Some(artifact)) => {
+                let namespace = self.service.namespace().unwrap_or_default();
+                Ok(What::Artifact(Artifact { namespace, sha256: artifact.clone() }))
+            }
             _ => {
-                let message = "spec.source.archive: give exactly one of url, configMapRef and secretKeyRef";
+                let message = "spec.source.archive: give exactly one of url, configMapRef, secretKeyRef and artifact";
                 Err(stall("InvalidSpec", message))
             }
         }

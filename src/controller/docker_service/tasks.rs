@@ -47,7 +47,7 @@ struct Task {
 
 enum State {
     Running(watch::Receiver<Progress>),
-    Succeeded(Timestamp),
+    Succeeded { at: Timestamp, found: Option<String> },
     Failed { failure: Failure, refused: bool, again: Timestamp },
 }
 
@@ -65,7 +65,7 @@ impl Tasks {
         work: impl FnOnce(watch::Sender<Progress>) -> F,
         done: impl FnOnce() + Send + 'static,
     ) where
-        F: Future<Output = Result<(), Error>> + Send + 'static,
+        F: Future<Output = Result<Option<String>, Error>> + Send + 'static,
     {
         let (progress, seen) = watch::channel(Progress::default());
         {
@@ -91,12 +91,12 @@ impl Tasks {
         });
     }
 
-    fn end(&self, uid: &str, key: &str, ended: Result<(), Error>) {
+    fn end(&self, uid: &str, key: &str, ended: Result<Option<String>, Error>) {
         let now = Timestamp::now();
         let mut objects = self.objects.lock();
         if let Some(task) = objects.get_mut(uid).and_then(|tasks| tasks.get_mut(key)) {
             match ended {
-                Ok(()) => *task = Task { state: State::Succeeded(now), failures: 0 },
+                Ok(found) => *task = Task { state: State::Succeeded { at: now, found }, failures: 0 },
                 Err(error) => {
                     let failure = outcome::of(&error);
                     tracing::info!(action = key, word = failure.word, %error, "a call failed");
@@ -116,7 +116,9 @@ impl Tasks {
         let mut objects = self.objects.lock();
         let Some(tasks) = objects.get_mut(uid) else { return BTreeMap::new() };
         let now = Timestamp::now();
-        tasks.retain(|_, task| !matches!(task.state, State::Succeeded(at) if now.duration_since(at) > REMEMBERED));
+        tasks.retain(
+            |_, task| !matches!(task.state, State::Succeeded { at, .. } if now.duration_since(at) > REMEMBERED),
+        );
         tasks.iter().map(|(key, task)| (key.clone(), sight(&task.state))).collect()
     }
 
@@ -150,7 +152,7 @@ fn pause(failures: u32, class: Class) -> SignedDuration {
 fn sight(state: &State) -> TaskSight {
     match state {
         State::Running(progress) => TaskSight::Running(progress.borrow().clone()),
-        State::Succeeded(at) => TaskSight::Succeeded { at: *at },
+        State::Succeeded { at, found } => TaskSight::Succeeded { at: *at, found: found.clone() },
         State::Failed { failure, refused, again } => TaskSight::Failed {
             reason: Reason::new(failure.word, failure.message.clone()),
             class: failure.class,
@@ -174,7 +176,7 @@ mod tests {
         let work = |progress: watch::Sender<Progress>| async move {
             progress.send_replace(Progress { bytes: 7, ..Progress::default() });
             let _ = released.await;
-            Ok(())
+            Ok(None)
         };
         tasks.begin("uid", "pull nginx", work, move || woken.send(()).unwrap());
         tasks.begin("uid", "pull nginx", |_| async { panic!("it is begun twice") }, || {});

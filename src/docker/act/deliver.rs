@@ -21,7 +21,7 @@ use crate::docker::{
 };
 
 /// Where the volume is mounted in the container by which it is filled.
-const TARGET: &str = "/content";
+pub(super) const TARGET: &str = "/content";
 /// How often it is told how far it is.
 const TOLD: Duration = Duration::from_millis(500);
 
@@ -32,13 +32,7 @@ impl Work {
         let Some(parcel) = self.delivery.volumes.get(key) else {
             return Err(Error::Invalid(format!("there is no content for volume {key} any more")));
         };
-        let name = identity::delivery_name(volume);
-        let image = self.engine.empty_image().await?;
-        let thing =
-            Thing::Container { service: identity::DELIVERY, number: 1, name: &name, config: volume, image: &image };
-        self.clear_the_way(&name, thing).await?;
-        let body = self.carrier(volume, &name, &image, thing);
-        let container = self.engine.create_container(&name, None, body).await?.id;
+        let container = self.carrier(&identity::delivery_name(volume), volume).await?;
         let sent = Arc::new(AtomicU64::new(0));
         let upload =
             self.engine.upload_stream(&container, TARGET, archive::stream(parcel.clone(), Bytes::new()), sent.clone());
@@ -50,7 +44,16 @@ impl Work {
         self.engine.remove_container(&container, Removal::default()).await
     }
 
-    /// Removes what a delivery left that was cut off.
+    /// A container that has a volume at [`TARGET`] and is never started; its id.
+    pub(super) async fn carrier(&self, name: &str, volume: &str) -> Result<String> {
+        let image = self.engine.empty_image().await?;
+        let thing = Thing::Container { service: identity::DELIVERY, number: 1, name, config: volume, image: &image };
+        self.clear_the_way(name, thing).await?;
+        let body = self.carrier_body(volume, name, &image, thing);
+        Ok(self.engine.create_container(name, None, body).await?.id)
+    }
+
+    /// Removes what is left of one that was cut off.
     async fn clear_the_way(&self, name: &str, thing: Thing<'_>) -> Result<()> {
         let Some(found) = self.engine.find_container(name).await? else { return Ok(()) };
         let found_labels = found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect();
@@ -62,7 +65,7 @@ impl Work {
         }
     }
 
-    fn carrier(&self, volume: &str, name: &str, image: &str, thing: Thing<'_>) -> ContainerCreateBody {
+    fn carrier_body(&self, volume: &str, name: &str, image: &str, thing: Thing<'_>) -> ContainerCreateBody {
         let mut all = self.owner.labels(thing);
         // Compose's own tools see only what has a hash of its configuration, which this has not.
         for (key, value) in [

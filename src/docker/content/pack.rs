@@ -8,12 +8,21 @@ use std::{
 use super::{Content, Entry, Placed, spool::Section};
 
 impl Content {
-    /// When everything in an archive was last changed, in seconds since 1970 (the first of January 2000): whatever the
-    /// time, the same content is the same bytes.
+    /// When folders and links in an archive were last changed, in seconds since 1970 (the first of January 2000): whatever the
+    /// time, the same content is the same bytes. A file has a time of its own, somewhere in the years after, that follows
+    /// from what is in it: web servers tell by time and size whether a browser has the present version.
     pub const STAMP: u64 = 946_684_800;
+    /// Twenty years, in seconds.
+    const SPAN: u64 = 20 * 365 * 24 * 3600;
 
-    /// Writes all entries as tar (with GNU's long names), piece by piece: sorted, owned by root, changed at
-    /// [`Content::STAMP`]; programs and folders have mode 0755, files 0644. Folders that the content may lack are
+    /// When a file was last changed that has this SHA-256: what has another time was not delivered so.
+    pub fn time_of(digest: &[u8; 32]) -> u64 {
+        let [a, b, c, d, ..] = *digest;
+        Self::STAMP + u64::from(u32::from_be_bytes([a, b, c, d])) % Self::SPAN
+    }
+
+    /// Writes all entries as tar (with GNU's long names), piece by piece: sorted, owned by root, with times that follow from
+    /// what is in it ([`Content::STAMP`]); programs and folders have mode 0755, files 0644. Folders that the content may lack are
     /// added, with those that they are in.
     ///
     /// # Errors
@@ -49,8 +58,9 @@ impl Content {
                     header.set_entry_type(tar::EntryType::Directory);
                     tar.append_data(&mut header, format!("{path}/"), io::empty())?;
                 }
-                Some((Entry::File { executable, size, digest: _ }, offset)) => {
+                Some((Entry::File { executable, size, digest }, offset)) => {
                     header.set_entry_type(tar::EntryType::Regular);
+                    header.set_mtime(Self::time_of(digest));
                     header.set_mode(if *executable { 0o755 } else { 0o644 });
                     header.set_size(*size);
                     tar.append_data(&mut header, path, Section::new(&self.0.spool, offset, *size))?;

@@ -17,12 +17,18 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Call, Engine, Error, Result, segment};
 
 /// In how large pieces an archive is sent.
 const PIECE: usize = 64 << 10;
+/// How many pieces that were received wait at most.
+const WAITING: usize = 8;
 
 /// What is to be at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +166,29 @@ impl Engine {
             archive.extend_from_slice(&piece);
         }
         Ok(archive.into())
+    }
+}
+
+impl Engine {
+    /// A file or folder of a container as tar, piece by piece.
+    pub fn download_stream(&self, id: &str, path: &str) -> ReceiverStream<Result<Bytes>> {
+        let (engine, request) = (self.clone(), Call::Download.of(id));
+        let options = DownloadFromContainerOptions { path: path.to_owned() };
+        let (pieces, received) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            let container = match segment(&request) {
+                Ok(container) => container,
+                Err(error) => return drop(pieces.send(Err(error)).await),
+            };
+            let mut stream = Box::pin(engine.docker.download_from_container(container, Some(options)));
+            while let Some(piece) = engine.next(&request, engine.limits.transfer, &mut stream).await.transpose() {
+                let ended = piece.is_err();
+                if pieces.send(piece).await.is_err() || ended {
+                    return;
+                }
+            }
+        });
+        ReceiverStream::new(received)
     }
 }
 

@@ -48,6 +48,14 @@ impl Round<'_> {
 
     /// Sees to it that the image of a service is there; `needed` if a container is to be made from it.
     pub fn supply(&mut self, name: &str, service: &Service, needed: bool) -> Supply {
+        if let Some(id) = self.former_image(name) {
+            match self.has_image(&id) {
+                Some(true) => return Supply::There(id),
+                // By its name it may be fetched again.
+                Some(false) => {}
+                None => return Supply::Awaited,
+            }
+        }
         let image = &service.image;
         let overdue = match service.fetch {
             Fetch::Every(period) => self.overdue(image, period),
@@ -96,7 +104,7 @@ impl Round<'_> {
             _ => false,
         };
         let done = match self.context.observed.tasks.get(&fetch.key()) {
-            Some(TaskSight::Succeeded { at }) => Some(*at),
+            Some(TaskSight::Succeeded { at, .. }) => Some(*at),
             _ if built => Some(self.context.now),
             _ => None,
         };

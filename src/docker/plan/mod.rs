@@ -14,6 +14,7 @@ mod places;
 mod prepare;
 mod proxy;
 mod recover;
+mod release;
 mod remove;
 mod round;
 mod step;

@@ -101,6 +101,8 @@ pub(super) struct MyVolume<'a> {
     pub config: &'a str,
     /// Content is delivered into it.
     pub content: bool,
+    /// A container may have written into it besides.
+    pub writable: bool,
 }
 
 /// What is the object's.
@@ -138,7 +140,8 @@ impl<'a> Ours<'a> {
                 Claim::Ours => {
                     let config = label(&seen.labels, identity::CONFIG);
                     let content = seen.labels.contains_key(identity::CONTENT);
-                    ours.volumes.insert(&seen.name, MyVolume { config, content });
+                    let writable = seen.labels.contains_key(identity::WRITABLE);
+                    ours.volumes.insert(&seen.name, MyVolume { config, content, writable });
                 }
                 Claim::Former(uid) => ours.former.push((format!("volume {}", seen.name), uid)),
                 Claim::Other(..) | Claim::Nobody => {}

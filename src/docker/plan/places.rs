@@ -68,7 +68,9 @@ impl<'a> Round<'a> {
 
     fn find_place(&self, slot: Slot, service: &'a Service) -> Place<'a> {
         let config = self.config(service);
-        let image = (!service.keeps_image()).then(|| self.fetched_image(service)).flatten();
+        let image = self
+            .former_image(&slot.service)
+            .or_else(|| (!service.keeps_image()).then(|| self.fetched_image(service)).flatten());
         let mut place =
             Place { slot, service, config, image, fresh: None, stale: Vec::new(), given_up: None, done: false };
         let candidates = self.context.ours.containers.iter().filter(|mine| mine.slot() == place.slot);
@@ -100,7 +102,8 @@ impl<'a> Round<'a> {
 
     fn is_given_up(&self, place: &Place<'_>, failed: &Failed) -> bool {
         let same_image = place.image.as_ref().is_none_or(|image| *image == failed.image);
-        place.config.as_ref() == Some(&failed.config)
+        self.deployment.rollback
+            && place.config.as_ref() == Some(&failed.config)
             && same_image
             && failed.restart == self.deployment.restart
             && place.fallback().is_some_and(|mine| self.can_serve(&mine))

@@ -38,7 +38,10 @@ impl<'a> Round<'a> {
         recorded.containers.retain(|id, _| there.contains(id.as_str()));
         recorded.halted.retain(|id, _| there.contains(id.as_str()));
         recorded.hooks.retain(|id| there.contains(id.as_str()));
-        recorded.delivered.retain(|volume| self.context.ours.volumes.contains_key(volume.as_str()));
+        let is_there = |volume: &str| self.context.ours.volumes.contains_key(volume);
+        recorded.delivered.retain(|volume| is_there(volume));
+        recorded.delivering.retain(|volume, _| is_there(volume));
+        recorded.surveyed.retain(|volume, _| is_there(volume));
         let release = &self.deployment.release;
         recorded.completed.retain(|_, done_for| done_for == release);
         let services = &self.deployment.services;

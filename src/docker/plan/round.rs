@@ -68,6 +68,7 @@ impl<'a> Round<'a> {
             return stall;
         }
         self.note_containers();
+        self.note_releases();
         self.find_networks();
         self.find_places();
         match self.deployment.state {
@@ -152,7 +153,7 @@ impl<'a> Round<'a> {
     }
 
     /// Looks come first, then what is to be written down, then what is to be done.
-    fn into_step(self) -> Step {
+    fn into_step(mut self) -> Step {
         if !self.looks.is_empty() {
             return Step::Look(self.looks.into_iter().collect());
         }
@@ -178,9 +179,12 @@ impl<'a> Round<'a> {
         if let Some(problem) = stalled {
             return Step::Stall(problem.reason.clone());
         }
-        match self.waits.into_iter().next() {
+        match self.waits.first().cloned() {
             Some(reason) => Step::Wait(reason, self.again),
-            None => Step::Rest { again: self.again, warnings: self.warnings },
+            None => match self.settle() {
+                Some(step) => step,
+                None => Step::Rest { again: self.again, warnings: self.warnings },
+            },
         }
     }
 }

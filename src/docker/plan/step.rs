@@ -95,6 +95,11 @@ pub enum Action {
         /// Its name.
         volume: String,
     },
+    /// Looks what was written into a volume beside what was delivered.
+    Survey {
+        /// The volume's name.
+        volume: String,
+    },
     /// Removes a volume and what is in it.
     RemoveVolume {
         /// Its name.
@@ -194,6 +199,7 @@ impl Action {
             Self::RemoveNetwork { id, .. } => format!("remove network {id}"),
             Self::CreateVolume { key } => format!("create volume {key}"),
             Self::Deliver { key: _, volume } => format!("deliver {volume}"),
+            Self::Survey { volume } => format!("survey {volume}"),
             Self::RemoveVolume { name } => format!("remove volume {name}"),
             Self::Create(creation) => format!("create {}", creation.name),
             Self::Rename { id, name } => format!("rename {id} {name}"),
@@ -217,6 +223,7 @@ impl Action {
             Self::RemoveNetwork { .. } => "RemoveNetwork",
             Self::CreateVolume { .. } => "CreateVolume",
             Self::Deliver { .. } => "Deliver",
+            Self::Survey { .. } => "Survey",
             Self::RemoveVolume { .. } => "RemoveVolume",
             Self::Create(_) => "Create",
             Self::Rename { .. } => "Rename",

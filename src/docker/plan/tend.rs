@@ -110,9 +110,16 @@ impl<'a> Round<'a> {
                 self.stop_others(place);
                 self.ailing(reason);
             }
-            Some(Condition::Hopeless(reason)) => match place.fallback().filter(|mine| self.can_serve(mine)) {
+            Some(Condition::Hopeless(reason)) => match self.way_back(place) {
                 Some(_) => self.give_up(place, fresh, reason),
-                None => self.ailing(reason),
+                None if self.deployment.returning => {
+                    let message = format!("neither the new release nor the last good one comes up: {}", reason.message);
+                    self.stall(&reason.word, message);
+                }
+                None => {
+                    self.lose(&reason);
+                    self.ailing(reason);
+                }
             },
         }
     }
@@ -180,11 +187,20 @@ impl<'a> Round<'a> {
             }
             _ => None,
         };
-        let back = place.fallback().filter(|mine| self.can_serve(mine));
-        match (failed, back) {
+        match (failed, self.way_back(place)) {
             (Some(reason), Some(_)) => self.give_up(place, fresh, reason),
-            _ => self.start(place, fresh),
+            (failed, _) => {
+                if let Some(reason) = failed {
+                    self.lose(&reason);
+                }
+                self.start(place, fresh);
+            }
         }
+    }
+
+    /// The older container that may come back in the place of one that does not come up.
+    fn way_back(&self, place: &Place<'a>) -> Option<Mine<'a>> {
+        place.fallback().filter(|mine| self.deployment.rollback && self.can_serve(mine))
     }
 
     fn start(&mut self, place: &Place<'a>, mine: &Mine<'a>) {
@@ -241,14 +257,18 @@ impl<'a> Round<'a> {
 
     /// The process of a container ended for good, and it should not have.
     fn failed(&mut self, place: &Place<'a>, fresh: &Mine<'a>, reason: Reason) {
-        match place.fallback().filter(|mine| self.can_serve(mine)) {
+        match self.way_back(place) {
             Some(_) => self.give_up(place, fresh, reason),
-            None => self.stall(&reason.word, reason.message),
+            None => {
+                self.lose(&reason);
+                self.stall(&reason.word, reason.message);
+            }
         }
     }
 
     /// A new container is given up: the older one comes back.
     fn give_up(&mut self, place: &Place<'a>, fresh: &Mine<'a>, reason: Reason) {
+        self.lose(&reason);
         let failed = Failed {
             config: fresh.config.to_owned(),
             image: fresh.image.to_owned(),

@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
-};
+use kube::ResourceExt;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{object, view::missing};
+use super::view::missing;
 use crate::{
-    api::{ProxmoxVM, power::PowerState},
+    api::power::PowerState,
     rest::{
         Done, Shim,
         access::{Caller, Segments},
+        attempt,
+        change::{self, Change},
         fault::Fault,
         keys::Scope,
         problem::{Detail, Invalid, Problem},
@@ -95,29 +94,12 @@ pub async fn control_vm(
     let no_number = || Problem::Told(StatusCode::BAD_REQUEST, "VM ID must be an integer".to_owned());
     let vmid = vm_id.parse().map_err(|_| no_number())?;
     let vm = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing)?;
-    let done = control(&shim, &vm, *fate).await;
-    let user = vm.annotations().get(object::USERID).map(String::as_str).unwrap_or_default();
+    let change = match fate {
+        Fate::Power(state) => Change::Patch(json!({"metadata": {}, "spec": {"powerState": state}})),
+        Fate::Gone => Change::Delete,
+    };
+    let done = change::write(&shim, &*vm, change, missing).await;
+    let user = vm.annotations().get(attempt::USERID).map(String::as_str).unwrap_or_default();
     caller.log(word, user, &format!("{} ({vmid})", vm.name_any()), &done);
     done.map(|()| Json(Done::default()))
-}
-
-async fn control(shim: &Shim, vm: &ProxmoxVM, fate: Fate) -> Result<(), Problem> {
-    let api = Api::<ProxmoxVM>::namespaced(shim.client.clone(), &vm.namespace().unwrap_or_default());
-    let name = vm.name_any();
-    let done = match fate {
-        Fate::Power(state) => {
-            // Its uid, so that it is never another one that was made under its name.
-            let patch = json!({"metadata": {"uid": vm.uid()}, "spec": {"powerState": state}});
-            shim.ask(api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))).await.map(drop)
-        }
-        Fate::Gone => {
-            let this = Preconditions { uid: vm.uid(), resource_version: None };
-            let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-            shim.ask(api.delete(&name, &params)).await.map(drop)
-        }
-    };
-    match done {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Err(missing()),
-        done => Ok(done?),
-    }
 }

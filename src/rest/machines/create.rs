@@ -7,18 +7,12 @@ use axum::{
     extract::{Request, State},
 };
 use http::StatusCode;
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams, Preconditions},
-};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout_at},
-};
+use kube::{Api, ResourceExt};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    object::{Attempt, Relation},
-    request::{self, VmForm, Wanted},
+    object,
+    request::{VmForm, Wanted},
     view::{Vm, is_held, is_ready, is_stalled, view},
 };
 use crate::{
@@ -26,17 +20,14 @@ use crate::{
     rest::{
         Shim,
         access::Caller,
-        cache::name,
-        fault::Fault,
+        attempt::Attempt,
         form,
         keys::Scope,
+        making::Making,
+        patience,
         problem::{Detail, Invalid, Problem},
     },
 };
-
-/// How often it is tried to take back what may have been made.
-const WITHDRAWALS: u32 = 20;
-const WITHDRAWAL_PAUSE: Duration = Duration::from_secs(3);
 
 /// Makes a machine
 ///
@@ -80,9 +71,9 @@ pub async fn create_vm(
     caller.needs(&[Scope::Vms])?;
     let mut faults = Vec::new();
     let mut note = |fault| faults.push(fault);
-    let wait = request::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
+    let wait = patience::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
     let headers = request.headers().clone();
-    let key = request::idempotency_key(&headers).map_err(&mut note).unwrap_or_default();
+    let key = patience::idempotency_key(&headers).map_err(&mut note).unwrap_or_default();
     let form = form::read(request).await?;
     let known = shim.systems();
     if known.is_empty() {
@@ -94,7 +85,7 @@ pub async fn create_vm(
     }
     let cluster = shim.cluster_for(&wanted.os)?;
     let attempt =
-        Attempt::new(&wanted, &cluster, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
+        object::attempt(&wanted, &cluster, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
     // It comes to its end even if the client goes away: what was begun is finished or taken back.
     let (userid, vm_name) = (wanted.userid.clone(), wanted.vm_name.clone());
     let made = tokio::spawn(make(shim, wanted, attempt, Duration::from_secs(wait))).await;
@@ -103,77 +94,21 @@ pub async fn create_vm(
     Ok((StatusCode::CREATED, Json(made?)))
 }
 
-async fn make(shim: Arc<Shim>, wanted: Wanted, attempt: Attempt, wait: Duration) -> Result<Vm, Problem> {
+async fn make(shim: Arc<Shim>, wanted: Wanted, attempt: Attempt<ProxmoxVM>, wait: Duration) -> Result<Vm, Problem> {
     let namespace = shim.places.namespace(&shim, &wanted.userid).await?;
     let api = Api::<ProxmoxVM>::namespaced(shim.client.clone(), &namespace);
-    let making = Making { shim: &shim, api, attempt };
+    let making = Making { shim: &shim, api, seen: &shim.machines, attempt, word: "VM", called: &wanted.vm_name };
     let begun = Instant::now();
-    let vm = making.create(&wanted).await?;
+    let vm = making.create().await?;
     let vm = making.held(vm, begun + shim.settings.rest_vmid_wait).await?;
     let vm = making.ready(vm, begun + wait).await;
     view(&vm).ok_or_else(|| Problem::unavailable("The VM lost its number; ask for it again"))
 }
 
 /// A machine that is being made.
-struct Making<'a> {
-    shim: &'a Shim,
-    api: Api<ProxmoxVM>,
-    attempt: Attempt,
-}
+type MakingVm<'a> = Making<'a, ProxmoxVM>;
 
-impl Making<'_> {
-    /// Creates the object, or finds the one that an earlier attempt of the same request created.
-    async fn create(&self, wanted: &Wanted) -> Result<ProxmoxVM, Problem> {
-        if let Some(selector) = &self.attempt.selector {
-            let found = self.shim.ask(self.api.list(&ListParams::default().labels(selector))).await?;
-            if let Some(vm) = found.items.into_iter().find(|vm| vm.metadata.deletion_timestamp.is_none()) {
-                return self.there(wanted, vm);
-            }
-        }
-        match self.shim.ask(self.api.create(&PostParams::default(), &self.attempt.vm)).await {
-            Ok(vm) => Ok(vm),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let name = self.attempt.vm.name_any();
-                match self.shim.ask(self.api.get_opt(&name)).await? {
-                    Some(vm) => self.there(wanted, vm),
-                    None => Err(Problem::conflict(format!(
-                        "A VM named {} of this user was just deleted; try again",
-                        wanted.vm_name
-                    ))),
-                }
-            }
-            Err(error) => {
-                // Whether it was created nobody knows, unless Kubernetes has refused it.
-                if !matches!(&error, kube::Error::Api(status) if status.code < 500 && status.code != 429) {
-                    self.take_back_later();
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// There is an object of this name or key.
-    fn there(&self, wanted: &Wanted, vm: ProxmoxVM) -> Result<ProxmoxVM, Problem> {
-        let name = &wanted.vm_name;
-        match self.attempt.relation(&vm) {
-            Relation::Ours | Relation::Repeated if vm.metadata.deletion_timestamp.is_none() => Ok(vm),
-            Relation::KeyReused => {
-                let why = "the key was used for another request";
-                Err(Problem::fault(Fault::value(("header", request::IDEMPOTENCY_KEY), why, &vm.name_any())))
-            }
-            Relation::Ours | Relation::Repeated | Relation::Other => {
-                Err(Problem::conflict(match vm.metadata.deletion_timestamp {
-                    Some(_) => format!("A VM named {name} of this user is being deleted; try again later"),
-                    None => format!("The user has a VM named {name} already"),
-                }))
-            }
-        }
-    }
-
-    fn follow(&self, vm: &ProxmoxVM) -> watch::Receiver<Option<Arc<ProxmoxVM>>> {
-        self.shim.machines.follow(&name(vm))
-    }
-
+impl MakingVm<'_> {
     /// Waits until Proxmox holds the machine's number; what does not come to it in time is taken back.
     async fn held(&self, mut vm: ProxmoxVM, until: Instant) -> Result<ProxmoxVM, Problem> {
         let mut follow = self.follow(&vm);
@@ -203,46 +138,7 @@ impl Making<'_> {
             // The client asks again, and it goes on.
             return Ok(None);
         }
-        let this = Preconditions { uid: vm.uid(), resource_version: vm.resource_version() };
-        let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-        match self.shim.ask(self.api.delete(&vm.name_any(), &params)).await {
-            Ok(_) => Ok(None),
-            Err(kube::Error::Api(status)) if status.is_conflict() => {
-                Ok(self.shim.ask(self.api.get_opt(&vm.name_any())).await?)
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
-            Err(error) => {
-                self.take_back_later();
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Takes back what this attempt may have created, as soon as Kubernetes answers again. One with an idempotency key is
-    /// left: the client asks again.
-    fn take_back_later(&self) {
-        if self.attempt.selector.is_some() {
-            return;
-        }
-        let (api, attempt) = (self.api.clone(), self.attempt.clone());
-        tokio::spawn(async move {
-            let name = attempt.vm.name_any();
-            for _ in 0..WITHDRAWALS {
-                sleep(WITHDRAWAL_PAUSE).await;
-                let found = match api.get_opt(&name).await {
-                    Ok(found) => found.filter(|vm| attempt.relation(vm) == Relation::Ours),
-                    Err(_) => continue,
-                };
-                let Some(vm) = found else { return };
-                let this = Preconditions { uid: vm.uid(), resource_version: None };
-                let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-                if api.delete(&name, &params).await.is_ok() {
-                    tracing::info!(object = name, "what a request without an answer made is taken back");
-                    return;
-                }
-            }
-            tracing::warn!(object = name, "what a request without an answer may have made could not be taken back");
-        });
+        self.remove(vm).await
     }
 
     /// Waits until it runs, cannot, or the time is over.

@@ -1,24 +1,18 @@
 //! What a client asks for when it wants a machine.
 
-use http::HeaderMap;
 use utoipa::ToSchema;
 
 use crate::rest::{
-    fault::{self, Fault},
+    fault::Fault,
     form::{Fields, Form},
     names,
     problem::Problem,
 };
 
-/// The longest time that an answer waits for the machine to run, in seconds.
-pub const MOST_WAIT: i64 = 600;
-/// The header by which a client that asks again is told the same.
-pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The most characters of what clients give.
 pub const USERID: usize = 128;
 const NAME: usize = 256;
 const SSH_KEYS: usize = 16 * 1024;
-const KEY: usize = 255;
 
 /// A machine to be made.
 #[derive(ToSchema)]
@@ -133,33 +127,6 @@ fn is_public_key(line: &str) -> bool {
         && !kind.bytes().any(|byte| byte.is_ascii_uppercase())
         && letters(key, "+/=")
         && !line.chars().any(char::is_control)
-}
-
-/// How long the answer waits for the machine to run, in seconds, by the query.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn wait(query: Option<&str>) -> Result<u64, Fault> {
-    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let Some((_, text)) = pairs.filter(|(name, _)| name == "wait").last() else { return Ok(0) };
-    fault::integer(("query", "wait"), &text, 0..=MOST_WAIT).map(i64::unsigned_abs)
-}
-
-/// The idempotency key of a request.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let at = ("header", IDEMPOTENCY_KEY);
-    match value.to_str() {
-        Ok(key) if (1..=KEY).contains(&key.len()) => Ok(Some(key)),
-        Ok(key) if key.is_empty() => Err(Fault::value(at, "it must not be empty", key)),
-        Ok(key) => Err(Fault::too_long(at, KEY, key)),
-        Err(_) => {
-            Err(Fault::value(at, "write it with visible ASCII characters", &String::from_utf8_lossy(value.as_bytes())))
-        }
-    }
 }
 
 #[cfg(test)]

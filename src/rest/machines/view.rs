@@ -18,6 +18,7 @@ use crate::{
     rest::{
         Shim,
         access::{Caller, Segments},
+        attempt,
         keys::Scope,
         problem::{Detail, Problem},
     },
@@ -86,7 +87,7 @@ pub fn view(vm: &ProxmoxVM) -> Option<Vm> {
     let memory = memory.or(seen.and_then(|status| status.memory));
     let disk = disk.map(|disk| disk.size).or(seen.and_then(|status| status.disk_size));
     let info = Info {
-        userid: said(object::USERID).unwrap_or_default(),
+        userid: said(attempt::USERID).unwrap_or_default(),
         vm_name: said(object::VM_NAME).unwrap_or_else(|| vm.name_any()),
         os: spec.os.clone().unwrap_or_default(),
         disksize: disk.map_or(0, |size| size.mebibytes() / 1024),

@@ -19,6 +19,19 @@ pub struct Client {
     key: Option<String>,
 }
 
+/// A part of a multipart form.
+pub struct Part<'a> {
+    pub name: &'a str,
+    /// The name of the file that it is.
+    pub file: Option<&'a str>,
+    pub content: &'a [u8],
+}
+
+/// A part with a text.
+pub fn text<'a>(name: &'a str, content: &'a str) -> Part<'a> {
+    Part { name, file: None, content: content.as_bytes() }
+}
+
 /// What was answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -57,8 +70,27 @@ impl Client {
         self.send(Method::POST, path, &headers, form).await
     }
 
+    /// A multipart form.
+    pub async fn multipart(&self, path: &str, parts: &[Part<'_>]) -> Answer {
+        let mut body = Vec::new();
+        for Part { name, file, content } in parts {
+            let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+            body.extend(format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--B--\r\n");
+        let headers = [(CONTENT_TYPE.as_str(), "multipart/form-data; boundary=B")];
+        self.send_bytes(Method::POST, path, &headers, body).await
+    }
+
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body.to_owned());
+        self.send_bytes(method, path, headers, body.as_bytes().to_vec()).await
+    }
+
+    async fn send_bytes(&self, method: Method, path: &str, headers: &[(&str, &str)], bytes: Vec<u8>) -> Answer {
+        let body = &*String::from_utf8_lossy(&bytes).into_owned();
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(bytes);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -124,8 +124,13 @@ fn is_right(
     for (name, text) in fields(kind, body) {
         // Empty fields count as none.
         if !text.is_empty() {
-            let value = typed(&schema["properties"][&name], &text);
-            form.insert(name, value);
+            let described = &schema["properties"][&name];
+            if described["type"] == "array" {
+                let all = form.entry(name).or_insert_with(|| json!([]));
+                all.as_array_mut().unwrap().push(json!(text));
+            } else {
+                form.insert(name, typed(described, &text));
+            }
         }
     }
     match complaint(&described["schema"], &Value::Object(form)) {

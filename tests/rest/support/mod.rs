@@ -3,19 +3,26 @@
 mod client;
 mod document;
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use cloudfaster::{
+    api::{DockerHost, DockerService},
+    artifacts::Store,
     rest::{self, Listener},
     telemetry::Telemetry,
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, Part, text};
 
 use crate::laboratory::{Lab, lab::LISTEN, small};
 
@@ -26,6 +33,7 @@ pub const ADMIN: &str = "an administrator's key";
 pub struct Site {
     pub lab: Lab,
     pub shim: Shim,
+    pub artifacts: TempDir,
 }
 
 /// A running shim; it ends with this.
@@ -91,7 +99,9 @@ impl Site {
         lab.create::<Namespace>(json!({"metadata": {"name": rest::NAMESPACE}})).await;
         let labels = json!({rest::LABEL: "true", "cloudfaster.app/tenant": "true"});
         lab.create::<Namespace>(json!({"metadata": {"name": rest::USERS_NAMESPACE, "labels": labels}})).await;
-        let site = Self { shim: Shim::start(lab.client.clone(), settings(arguments)).await, lab };
+        let artifacts = tempfile::tempdir().unwrap();
+        let settings = rest::Settings { artifacts: Some(store(&artifacts)), ..settings(arguments) };
+        let site = Self { shim: Shim::start(lab.client.clone(), settings).await, lab, artifacts };
         site.key("admin", ADMIN, "admin", None).await;
         site.until_right(ADMIN).await;
         site
@@ -113,6 +123,32 @@ impl Site {
         self.lab.create_in::<Secret>(rest::NAMESPACE, secret).await;
     }
 
+    /// Makes a Docker host known, which nobody looks at.
+    pub async fn docker_host(&self, spec: Value) {
+        let mut host = json!({
+            "apiVersion": "cloudfaster.app/v1alpha1", "kind": "DockerHost", "metadata": {"name": "docker1"},
+            "spec": {"endpoint": "tcp://127.0.0.1:1", "insecurePlaintext": true},
+        });
+        json_patch::merge(&mut host["spec"], &spec);
+        self.lab.create::<DockerHost>(host).await;
+        let probe = self.services();
+        let admin = self.admin();
+        until(async || {
+            let made = admin.form("/service", &service("0", "probe")).await;
+            assert!([201, 503].contains(&made.status), "{made:?}");
+            made.status == 201
+        })
+        .await;
+        for made in probe.list(&ListParams::default()).await.unwrap() {
+            probe.delete(&made.name_any(), &DeleteParams::default()).await.unwrap();
+        }
+    }
+
+    /// The services of all users.
+    pub fn services(&self) -> Api<DockerService> {
+        Api::namespaced(self.lab.client.clone(), rest::USERS_NAMESPACE)
+    }
+
     /// Waits until a key opens something.
     pub async fn until_right(&self, key: &str) {
         let client = self.shim.client(key);
@@ -125,6 +161,21 @@ impl Site {
         // An answer that makes nothing: the system is unknown in any case.
         until(async || admin.form("/vm", "userid=0&vm_name=x&os=NONE").await.status == 422).await;
     }
+}
+
+/// The store in a folder.
+pub fn store(folder: &TempDir) -> Store {
+    Store::in_folder(folder.path().to_owned()).unwrap()
+}
+
+/// A ZIP archive with these files.
+pub fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (path, content) in files {
+        writer.start_file(*path, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
 }
 
 /// Waits for something that nobody tells of.
@@ -145,6 +196,11 @@ pub fn detail(answer: &Answer) -> &str {
 /// A form for a small machine.
 pub fn machine(userid: &str, name: &str) -> String {
     format!("userid={userid}&vm_name={name}&os=DEBIAN12&disksize=10&cores=1&memory=1024")
+}
+
+/// A form for a small service.
+pub fn service(userid: &str, name: &str) -> String {
+    format!("userid={userid}&service_name={name}&service_types=Static")
 }
 
 /// The kinds of faults of an answer, with their places.

@@ -75,6 +75,8 @@ pub fn deployment() -> Deployment {
         state: State::Running,
         restart: None,
         health_deadline: SignedDuration::from_secs(60),
+        rollback: true,
+        returning: false,
         services: services.map(|(name, service)| (name.to_owned(), service)).into(),
         networks: [(
             "default".to_owned(),

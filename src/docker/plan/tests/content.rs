@@ -33,8 +33,27 @@ fn the_content_of_a_former_release_goes_when_its_container_does() {
     let calls = come_to_rest(&mut object, &mut world, &mut walker);
     let position = |what: &str| calls.iter().position(|call| call == what).unwrap();
     assert!(position("deliver p_site-2") < position(&format!("stop {old}")), "the new is whole before the old stops");
-    assert!(position(&format!("remove {old}")) < position("remove volume p_site-1"));
+    assert!(position(&format!("remove {old}")) < position("survey p_site-1"));
+    assert!(position("survey p_site-1") < position("remove volume p_site-1"));
     assert_eq!(volumes(&world), ["p_site-2"]);
+}
+
+#[test]
+fn what_users_wrote_into_content_that_goes_is_told() {
+    let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
+    world.edited.insert("p_site-1".into());
+    for (version, told) in [(2, true), (3, false)] {
+        deliver(&mut object.deployment, version);
+        object.deployment.release += "+";
+        object.version += 1;
+        come_to_rest(&mut object, &mut world, &mut walker);
+        walker.reconcile(&mut object, &mut world);
+        let Some(Step::Rest { warnings, .. }) = &walker.last else { panic!("{:?}", walker.last) };
+        let dropped = warnings.iter().any(|warning| {
+            warning.word == "EditsDropped" && warning.message.ends_with("is gone, and 1 file was written")
+        });
+        assert_eq!(dropped, told, "{version}: {warnings:?}");
+    }
 }
 
 #[test]
@@ -50,12 +69,12 @@ fn a_release_that_does_not_come_up_leaves_the_former_content_where_it_is() {
     }
     assert!(matches!(walker.last, Some(Step::Stall(_))), "{:?}", walker.last);
     assert_eq!(world.states(), ["p-web-1 running"]);
-    assert_eq!(volumes(&world), ["p_site-1", "p_site-2"]);
+    assert_eq!(volumes(&world), ["p_site-1"]);
     // The former spec again.
-    deliver(&mut object.deployment, 1);
+    object.deployment = with_content(only_web(), 1);
     object.version += 1;
     let calls = come_to_rest(&mut object, &mut world, &mut walker);
-    assert_eq!(calls, ["remove volume p_site-2"]);
+    assert!(calls.is_empty(), "{calls:?}");
 }
 
 #[test]

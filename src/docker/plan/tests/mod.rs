@@ -6,6 +6,7 @@ mod create;
 mod explore;
 mod keep;
 mod proxy;
+mod release;
 mod remove;
 mod update;
 mod walker;

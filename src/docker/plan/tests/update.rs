@@ -96,6 +96,11 @@ fn a_new_container_that_cannot_start_gives_way_to_the_old_one() {
             {
                 (held.seen.state, held.seen.restarts) = (ContainerState::Restarting, 6);
             }
+            // The former one was healthy.
+            if let Some(held) = world.containers.get_mut(&old).filter(|held| held.seen.health == Some(Health::Starting))
+            {
+                held.seen.health = Some(Health::Healthy);
+            }
             world.seconds += 20;
         }
         let expected = match why {

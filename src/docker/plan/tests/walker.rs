@@ -32,6 +32,8 @@ pub struct Object {
     /// It holds our finalizer.
     pub held: bool,
     pub recorded: Option<Recorded>,
+    /// What was deployed, by release.
+    pub models: BTreeMap<String, Deployment>,
     pub version: u32,
 }
 
@@ -45,7 +47,23 @@ impl Object {
             exists: true,
             held: false,
             recorded: None,
+            models: BTreeMap::new(),
             version: 0,
+        }
+    }
+}
+
+impl Object {
+    /// What is deployed: what is asked for, or the last good release if that did not come up.
+    fn due(&self) -> Deployment {
+        let recorded = self.recorded.clone().unwrap_or_default();
+        let lost = recorded
+            .lost_release
+            .filter(|lost| lost.release == self.deployment.release && lost.restart == self.deployment.restart);
+        let former = lost.and(recorded.good).and_then(|good| self.models.get(&good.release));
+        match former {
+            Some(former) => former.clone().in_place_of(&self.deployment),
+            None => self.deployment.clone(),
         }
     }
 }
@@ -115,7 +133,16 @@ impl Walker {
             }
             Step::Record(next) => {
                 assert_ne!(*next, walk.recorded, "nothing is recorded");
+                if next.good != walk.recorded.good {
+                    object.models.insert(walk.deployment.release.clone(), walk.deployment.clone());
+                }
+                let lost = next.lost_release != walk.recorded.lost_release;
                 walk.recorded = *next;
+                if lost {
+                    // What is desired is another thing from now on.
+                    walk.write(object);
+                    return;
+                }
                 if walk.version == object.version {
                     object.held = true;
                 }
@@ -179,9 +206,13 @@ impl Walker {
                 self.tasks.remove(&key);
                 if matches!(
                     action,
-                    Action::Pull { .. } | Action::Build { .. } | Action::Deliver { .. } | Action::AfterStart { .. }
+                    Action::Pull { .. }
+                        | Action::Build { .. }
+                        | Action::Deliver { .. }
+                        | Action::Survey { .. }
+                        | Action::AfterStart { .. }
                 ) {
-                    self.tasks.insert(key, TaskSight::Succeeded { at: at(world.seconds) });
+                    self.tasks.insert(key, TaskSight::Succeeded { at: at(world.seconds), found: world.found(action) });
                 }
             }
             Err((class, word, refused)) => {
@@ -218,7 +249,7 @@ fn begin(object: &Object) -> Option<Walk> {
         version: object.version,
         deleting: object.deleting,
         removal: object.removal,
-        deployment: object.deployment.clone(),
+        deployment: object.due(),
         recorded: Recorded { lost, ..object.recorded.clone().unwrap_or_default() },
         seen: None,
         acting: VecDeque::new(),

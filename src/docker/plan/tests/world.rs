@@ -50,6 +50,8 @@ pub struct World {
     pub volumes: BTreeMap<String, (Volume, bool)>,
     /// Volumes into which everything was delivered.
     pub filled: BTreeSet<String>,
+    /// Volumes into which users wrote.
+    pub edited: BTreeSet<String>,
     pub images: BTreeMap<String, Image>,
     /// What the registry has.
     pub registry: BTreeMap<String, String>,
@@ -232,6 +234,7 @@ impl World {
                     all.insert(identity::CONFIG.into(), volume.config.clone());
                     if volume.content {
                         all.insert(identity::CONTENT.into(), "site".into());
+                        all.insert(identity::WRITABLE.into(), "true".into());
                     }
                     self.volumes.insert(volume.name.clone(), (Volume { name: volume.name.clone(), labels: all }, true));
                 }
@@ -248,12 +251,17 @@ impl World {
                 self.filled.remove(name);
                 Ok(())
             }
+            Action::Survey { volume } => {
+                let is_there = self.volumes.contains_key(volume);
+                is_there.then_some(()).ok_or(LOOK_AGAIN)
+            }
             Action::Deliver { volume, .. } => {
                 if !self.volumes.get(volume).is_some_and(|(_, mine)| *mine) {
                     return Err(LOOK_AGAIN);
                 }
                 self.containers.retain(|_, held| held.seen.name != identity::delivery_name(volume));
                 self.filled.insert(volume.clone());
+                self.seconds += 1;
                 Ok(())
             }
             Action::Create(creation) => self.create(creation, owner, deployment),
@@ -293,6 +301,14 @@ impl World {
                 self.containers.remove(id);
                 Ok(())
             }
+        }
+    }
+
+    /// What an action finds that is to look for something.
+    pub fn found(&self, action: &Action) -> Option<String> {
+        match action {
+            Action::Survey { volume } => self.edited.contains(volume).then(|| "1 file was written".to_owned()),
+            _ => None,
         }
     }
 
