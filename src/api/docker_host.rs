@@ -45,6 +45,7 @@ use super::{common::NameRef, conditions::Conditioned, docker_tenant::DockerTenan
 #[x_kube(validation = Rule::new("!self.endpoint.startsWith('ssh:') || has(self.credentials)").message("an engine behind ssh:// needs credentials: a Secret with ssh-privatekey and known_hosts"))]
 #[x_kube(validation = Rule::new("!self.endpoint.startsWith('tcp:') || has(self.credentials) != (has(self.insecurePlaintext) && self.insecurePlaintext)").message("an engine behind tcp:// needs either credentials, a Secret with ca.pem, cert.pem and key.pem, or insecurePlaintext"))]
 #[x_kube(validation = Rule::new("!self.endpoint.startsWith('unix:') || !has(self.credentials)").message("a unix socket takes no credentials: leave them out"))]
+#[x_kube(validation = Rule::new("!has(self.servicePorts) || (has(self.publicAddress) && !has(self.proxy))").message("servicePorts needs publicAddress, and is for hosts without proxy").field_path(".servicePorts"))]
 #[x_kube(validation = Rule::new("self.endpoint.startsWith('tcp:') || !has(self.insecurePlaintext) || !self.insecurePlaintext").message("insecurePlaintext is for tcp:// only"))]
 #[serde(rename_all = "camelCase")]
 pub struct DockerHostSpec {
@@ -74,6 +75,10 @@ pub struct DockerHostSpec {
     /// The host's proxy, which leads the names of services to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
+    /// Ports of the host that services of types, and those that say what they expose, are given where there is no proxy, one for
+    /// each URL. They are reached at `publicAddress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ports: Option<PortRange>,
     /// Where the images of the catalogue come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogue: Option<Catalogue>,
@@ -91,6 +96,19 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = "^[^*]*[*]?$")))]
     pub reserved_labels: Vec<String>,
+}
+
+/// Ports of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.from <= self.to").message("from must not be greater than to"))]
+#[serde(rename_all = "camelCase")]
+pub struct PortRange {
+    /// First port of the range.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub from: i64,
+    /// Last port of the range, itself included.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub to: i64,
 }
 
 /// Where the images of the catalogue come from.

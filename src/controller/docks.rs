@@ -136,6 +136,14 @@ impl Berths {
         Ok(())
     }
 
+    /// The host names that other services of a service's host have.
+    pub fn taken(&self, uid: &str) -> BTreeSet<String> {
+        let entries = self.entries.lock();
+        let Some(Entry { berth: mine, .. }) = entries.get(uid) else { return BTreeSet::new() };
+        let others = entries.iter().filter(|(other, Entry { berth, .. })| *other != uid && berth.host == mine.host);
+        others.flat_map(|(_, Entry { berth, claimed, .. })| berth.names.iter().chain(claimed)).cloned().collect()
+    }
+
     /// A service needs no names any more.
     pub fn unclaim(&self, uid: &str) {
         if let Some(entry) = self.entries.lock().get_mut(uid) {

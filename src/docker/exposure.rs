@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    compose::model::{Network, NetworkAttachment, Project},
+    compose::model::{At, Network, NetworkAttachment, Port, PortMode, Project, Protocol, PublishedPorts},
     identity,
 };
 
@@ -88,6 +88,32 @@ pub fn expose(project: &mut Project, endpoints: &[Endpoint], proxy: &Proxy) -> R
     }
     let labels = [(identity::PROXY.to_owned(), proxy.container.clone().unwrap_or_default())].into();
     project.networks.insert(INGRESS.to_owned(), Network { name, labels, ..Network::default() });
+    Ok(())
+}
+
+/// Publishes services of a project on ports of the host.
+///
+/// # Errors
+/// What of it cannot be reached.
+pub fn publish(project: &mut Project, doors: &[(String, u16, u16)]) -> Result<(), Unexposable> {
+    for (service, target, published) in doors {
+        let Some(exposed) = project.services.get_mut(service) else {
+            return Err(Unexposable::Unknown(service.clone()));
+        };
+        if exposed.network_mode.is_some() {
+            return Err(Unexposable::Shared(service.clone()));
+        }
+        exposed.ports.push(Port {
+            at: At::default(),
+            name: None,
+            target: *target,
+            published: Some(PublishedPorts { first: *published, last: *published }),
+            host_ip: None,
+            protocol: Protocol::Tcp,
+            app_protocol: None,
+            mode: PortMode::default(),
+        });
+    }
     Ok(())
 }
 

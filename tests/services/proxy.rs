@@ -118,3 +118,22 @@ async fn the_proxy_meets_each_service_on_a_network_of_the_services_own() {
     lab.delete(&two).await;
     docker(&["rm", "--force", &proxy]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_a_proxy_gives_ports() {
+    let lab = Lab::new().await;
+    let expose = json!({"expose": {"service": "web", "port": 8080}});
+    let name = lab.apply("ports", &web(&lab.image, "by port"), expose).await;
+    lab.until_told(&name, "NoProxy", &["spec.servicePorts"]).await;
+    let ports = json!({"spec": {"publicAddress": "127.0.0.1", "servicePorts": {"from": 31_480, "to": 31_499}}});
+    lab.hosts().patch("local", &PatchParams::default(), &Patch::Merge(ports)).await.unwrap();
+    lab.until_ready(&name).await;
+    let status = lab.services().get(&name).await.unwrap().status.unwrap();
+    let url = status.urls.unwrap().main.unwrap();
+    assert_eq!(status.url.as_ref(), Some(&url));
+    assert_eq!(reqwest::get(&url).await.unwrap().text().await.unwrap().trim(), "by port");
+    lab.change(&name, json!({"compose": web(&lab.image, "changed")})).await;
+    lab.until_ready(&name).await;
+    assert_eq!(reqwest::get(&url).await.unwrap().text().await.unwrap().trim(), "changed", "it keeps its port");
+    lab.delete(&name).await;
+}

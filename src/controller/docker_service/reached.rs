@@ -7,13 +7,13 @@ use kube::ResourceExt;
 use crate::{
     api::{
         DockerService,
-        docker_host::{self, ProxyKind},
+        docker_host::{self, DockerHostSpec, PortRange, ProxyKind},
         docker_service::{Expose, ServiceUrls},
         docker_tenant::DockerTenant,
     },
     controller::{
         Shared,
-        unresolved::{Unresolved, stall},
+        unresolved::{Unresolved, stall, wait},
     },
     docker::{
         compose::model::Project,
@@ -71,34 +71,49 @@ pub fn main_url(
     Ok(Some(of_spec(spec).url(&Hosts::of(service, spec, tenant)?.main)))
 }
 
-/// Has the host's proxy lead people to what they are to reach; by which URLs.
+/// Has people reach what they are to reach: by name through the host's proxy, or at ports of the host. By which URLs.
 ///
 /// # Errors
 /// Why it cannot be reached.
 pub fn reach(
     shared: &Shared,
     service: &DockerService,
-    proxy: Option<&docker_host::Proxy>,
+    host: &DockerHostSpec,
     tenant: &DockerTenant,
     doors: Doors,
     project: &mut Project,
 ) -> Result<Option<ServiceUrls>, Unresolved> {
-    let uid = service.uid().unwrap_or_default();
-    let named = service.spec.hostname.is_some() || service.spec.expose.is_some();
-    let Some(spec) = proxy.filter(|_| !doors.none()) else {
-        shared.berths.unclaim(&uid);
-        return match (proxy, named) {
-            (None, true) => Err(stall(
-                "NoProxy",
-                "spec.hostname, spec.expose: the DockerHost has no proxy; publish a port, or have its administrator set spec.proxy",
-            )),
-            _ => Ok(None),
-        };
-    };
+    if doors.none() {
+        shared.berths.unclaim(&service.uid().unwrap_or_default());
+        return Ok(None);
+    }
+    match (&host.proxy, host.service_ports, &host.public_address) {
+        (Some(proxy), _, _) => by_name(shared, service, proxy, tenant, doors, project).map(Some),
+        (None, Some(range), Some(address)) => at_ports(shared, service, range, address, doors, project).map(Some),
+        (None, _, _) => {
+            shared.berths.unclaim(&service.uid().unwrap_or_default());
+            if service.spec.hostname.is_none() && service.spec.expose.is_none() {
+                return Ok(None);
+            }
+            let message = "spec.hostname, spec.expose: the DockerHost has neither a proxy nor ports for services; publish a port, \
+                           or have its administrator set spec.proxy or spec.servicePorts";
+            Err(stall("NoProxy", message))
+        }
+    }
+}
+
+fn by_name(
+    shared: &Shared,
+    service: &DockerService,
+    spec: &docker_host::Proxy,
+    tenant: &DockerTenant,
+    doors: Doors,
+    project: &mut Project,
+) -> Result<ServiceUrls, Unresolved> {
     let hosts = Hosts::of(service, spec, tenant)?;
     let wanted = [doors.main.as_ref().map(|_| &hosts.main), doors.filebrowser.as_ref().map(|_| &hosts.filebrowser)];
     let names: BTreeSet<String> = wanted.into_iter().flatten().cloned().collect();
-    shared.berths.claim(&uid, names).map_err(|name| {
+    shared.berths.claim(&service.uid().unwrap_or_default(), names).map_err(|name| {
         stall("HostnameTaken", format!("spec.hostname: {name} is that of another service of this host; choose another"))
     })?;
     let proxy = of_spec(spec);
@@ -110,9 +125,67 @@ pub fn reach(
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| proxy.url(&endpoint.host));
     let urls = ServiceUrls { main: url(&main), filebrowser: url(&filebrowser) };
     let endpoints: Vec<Endpoint> = main.into_iter().chain(filebrowser).collect();
-    exposure::expose(project, &endpoints, &proxy)
-        .map_err(|error| stall("NotExposable", format!("spec.expose: {error}")))?;
-    Ok(Some(urls))
+    exposure::expose(project, &endpoints, &proxy).map_err(not_exposable)?;
+    Ok(urls)
+}
+
+/// Gives each of them a port of its own, which it keeps as long as its status tells of it.
+fn at_ports(
+    shared: &Shared,
+    service: &DockerService,
+    range: PortRange,
+    address: &str,
+    doors: Doors,
+    project: &mut Project,
+) -> Result<ServiceUrls, Unresolved> {
+    let uid = service.uid().unwrap_or_default();
+    let before = service.status.as_ref().and_then(|status| status.urls.clone()).unwrap_or_default();
+    let Doors { main, filebrowser } = doors;
+    let wanted: Vec<(Door, Option<String>)> = [(main, before.main), (filebrowser, before.filebrowser)]
+        .into_iter()
+        .filter_map(|(door, url)| Some((door?, url)))
+        .collect();
+    let is_main: Vec<bool> = [true, false].into_iter().take(wanted.len()).collect();
+    let chosen = choose(&wanted, range, address, &shared.berths.taken(&uid))
+        .ok_or_else(|| stall("NoPort", "the DockerHost has no port left for this service (spec.servicePorts)"))?;
+    let names = chosen.iter().map(|(_, _, port)| format!("{address}:{port}")).collect();
+    // Somebody took one of them a moment ago.
+    shared
+        .berths
+        .claim(&uid, names)
+        .map_err(|name| wait("CatchingUp", format!("the port {name} was just given away")))?;
+    exposure::publish(project, &chosen).map_err(not_exposable)?;
+    let mut urls = ServiceUrls::default();
+    for ((_, _, port), is_main) in chosen.iter().zip(is_main) {
+        let url = Some(format!("http://{address}:{port}"));
+        if is_main { urls.main = url } else { urls.filebrowser = url }
+    }
+    Ok(urls)
+}
+
+/// A port of the range for each: the one that it has, or the first that is free.
+fn choose(
+    wanted: &[(Door, Option<String>)],
+    range: PortRange,
+    address: &str,
+    taken: &BTreeSet<String>,
+) -> Option<Vec<(String, u16, u16)>> {
+    let fits = |port: i64| (range.from..=range.to).contains(&port) && !taken.contains(&format!("{address}:{port}"));
+    let mut chosen: Vec<(String, u16, u16)> = Vec::new();
+    for (Door { service, port }, url) in wanted {
+        let had = url.as_ref().and_then(|url| url.rsplit_once(':')?.1.parse::<i64>().ok());
+        let others: Vec<i64> = chosen.iter().map(|(_, _, port)| i64::from(*port)).collect();
+        let kept = wanted.iter().filter_map(|(_, url)| url.as_ref()?.rsplit_once(':')?.1.parse::<i64>().ok());
+        let kept: Vec<i64> = kept.collect();
+        let free = (range.from..=range.to).find(|port| fits(*port) && !others.contains(port) && !kept.contains(port));
+        let published = had.filter(|port| fits(*port) && !others.contains(port)).or(free)?;
+        chosen.push((service.clone(), *port, u16::try_from(published).ok()?));
+    }
+    Some(chosen)
+}
+
+fn not_exposable(error: exposure::Unexposable) -> Unresolved {
+    stall("NotExposable", format!("spec.expose: {error}"))
 }
 
 struct Hosts {
@@ -214,5 +287,29 @@ mod tests {
             assert!(hosts(name, hostname).unwrap_err().contains("is outside of example.com"), "{hostname:?}");
         }
         assert!(hosts(&"x".repeat(60), None).unwrap_err().contains("at most 51 letters"));
+    }
+
+    #[test]
+    fn a_service_keeps_its_ports_and_gets_those_that_are_free() {
+        let range = PortRange { from: 30_000, to: 30_003 };
+        let door = |service: &str| Door { service: service.to_owned(), port: 80 };
+        let taken = BTreeSet::from(["h:30000".to_owned()]);
+        let ports = |main: Option<&str>, filebrowser: Option<&str>| {
+            let url = |url: Option<&str>| url.map(str::to_owned);
+            let wanted = [(door("web"), url(main)), (door("filebrowser"), url(filebrowser))];
+            let chosen = choose(&wanted, range, "h", &taken)?;
+            Some(chosen.into_iter().map(|(_, _, port)| port).collect::<Vec<_>>())
+        };
+        assert_eq!(ports(None, None), Some(vec![30_001, 30_002]));
+        assert_eq!(ports(None, Some("http://h:30001")), Some(vec![30_002, 30_001]));
+        assert_eq!(ports(Some("http://h:30003"), None), Some(vec![30_003, 30_001]));
+        assert_eq!(
+            ports(Some("http://h:30000"), Some("http://h:40000")),
+            Some(vec![30_001, 30_002]),
+            "they are not to be had"
+        );
+        let all: BTreeSet<_> = (30_000..30_003).map(|port| format!("h:{port}")).collect();
+        assert_eq!(choose(&[(door("web"), None)], range, "h", &all).unwrap()[0].2, 30_003);
+        assert_eq!(choose(&[(door("web"), None), (door("x"), None)], range, "h", &all), None);
     }
 }

@@ -48,6 +48,8 @@ use crate::{
 
 /// What positions in the inline compose file name.
 const FILE: &str = "compose.yaml";
+/// What they name in a file that the catalogue made: nobody has it.
+const CATALOGUE_FILE: &str = "(made of types)";
 
 /// What an object's reconcile works with.
 pub struct World {
@@ -247,7 +249,8 @@ async fn present(
             Some(catalogued::compose(service, &host.spec, url.as_deref(), &secrets, &mut variables).await?)
         }
     };
-    let inline = compose.as_deref().or(catalogued.as_ref().map(|made| made.text.as_str()));
+    let inline = compose.as_deref().map(|text| (FILE, text));
+    let inline = inline.or(catalogued.as_ref().map(|made| (CATALOGUE_FILE, made.text.as_str())));
     let (sources, file) = compose_file_of(inline, compose_file.as_deref(), content.clone())?;
     let request =
         compose::Request { sources: &sources, files: &[file], variables: &variables.all, profiles, name: &project };
@@ -269,7 +272,7 @@ async fn present(
         Some(Catalogued { text: _, doors, types, credentials }) => (doors, types, credentials),
         None => (Doors::of(expose.as_ref()), Vec::new(), Vec::new()),
     };
-    let urls = reached::reach(shared, service, host.spec.proxy.as_ref(), &tenant, doors, &mut resolved)?;
+    let urls = reached::reach(shared, service, &host.spec, &tenant, doors, &mut resolved)?;
     let persistent = source.as_ref().map(|source| source.persistent_paths.as_slice()).unwrap_or_default();
     let delivery = match &content {
         Some(content) => delivery::take(&mut resolved, content, persistent)
@@ -293,12 +296,12 @@ async fn present(
 
 /// Where the compose file is, and what is beside it.
 fn compose_file_of(
-    inline: Option<&str>,
+    inline: Option<(&str, &str)>,
     path: Option<&str>,
     content: Option<Content>,
 ) -> Result<(compose::Sources, String), Unresolved> {
     match (inline, path) {
-        (Some(text), None) => Ok((compose::Sources::inline(FILE, text).with_content(content), FILE.to_owned())),
+        (Some((file, text)), None) => Ok((compose::Sources::inline(file, text).with_content(content), file.to_owned())),
         (None, Some(path)) if content.is_some() => {
             let inside = compose::inside(".", path)
                 .ok_or_else(|| stall("InvalidSpec", format!("spec.composeFile: {path:?} leaves the source")))?;
