@@ -29,6 +29,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one in each process")]
 enum Command {
     /// Runs the reconcilers against a Kubernetes cluster.
     Controller {

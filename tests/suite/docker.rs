@@ -47,7 +47,7 @@ impl Project {
     }
 
     fn administrator(&self) -> String {
-        let Self { host, .. } = self;
+        let Self { host, image, .. } = self;
         format!(
             "
 apiVersion: v1
@@ -59,6 +59,7 @@ kind: DockerHost
 metadata: {{name: local}}
 spec:
   endpoint: '{host}'
+  catalogue: {{images: {{redis: '{image}'}}}}
   tenants:
     - namespaceSelector: {{matchLabels: {{cloudfaster.app/tenant: 'true'}}}}
       allow: {{images: ['docker.io/library/*']}}
@@ -119,6 +120,28 @@ spec:
 
     async fn apply(&self, kubectl: &Kubectl, spec: &str, more: &str) {
         kubectl.works_with(&["apply", "-f", "-"], &self.service(spec, more)).await;
+    }
+
+    /// A service of a type of the catalogue, with what its health check asks for.
+    async fn apply_store(&self, kubectl: &Kubectl) {
+        let text = format!(
+            "
+apiVersion: cloudfaster.app/v1alpha1
+kind: DockerService
+metadata: {{name: {}, namespace: shop}}
+spec:
+  hostRef: {{name: local}}
+  types: [Redis]
+  deletionPolicy: DeleteVolumes
+",
+            self.store()
+        );
+        kubectl.works_with(&["apply", "-f", "-"], &text).await;
+    }
+
+    /// The name of that.
+    fn store(&self) -> String {
+        format!("{}-store", self.name())
     }
 
     /// Waits for a condition or a field of the service.
@@ -226,6 +249,21 @@ pub async fn a_service_lives_from_apply_to_delete(which: Which) {
     project.wait(&plane, "condition=Ready").await;
     assert_ne!(project.only("web"), web);
     assert_eq!(project.only("store"), store);
+
+    // The password of a database is generated into a Secret that is the service's, and nobody else is told.
+    project.apply_store(kubectl).await;
+    let store = project.store();
+    let (object, secret) = (format!("dks/{store}"), format!("secret/{store}-redis"));
+    let waited = ["wait", "-n", "shop", "--timeout=60s", "--for=jsonpath={.status.types[0]}=Redis", &object];
+    kubectl.works(&waited).await;
+    let output = "jsonpath={.metadata.ownerReferences[0].name} {.data.REDIS_PASSWORD}";
+    let said = kubectl.works(&["get", &secret, "-n", "shop", "-o", output]).await;
+    let (owner, password) = said.split_once(' ').unwrap();
+    let password = String::from_utf8(STANDARD.decode(password).unwrap()).unwrap();
+    assert_eq!((owner, password.len()), (store.as_str(), 32));
+    let story = kubectl.works(&["describe", &object, "-n", "shop"]).await;
+    assert!(story.contains("Types:") && !story.contains(&password), "{story}");
+    kubectl.works(&["delete", &object, "-n", "shop", "--timeout=150s"]).await;
 
     // What is not allowed is told with its line, and what runs goes on.
     project.apply(kubectl, "state: Running", "privileged: true").await;

@@ -156,8 +156,9 @@ async fn generated(
             return Err(stall(
                 "CredentialsLost",
                 format!(
-                    "the Secret {name} is gone, with the passwords that the databases of this service began with. Make it \
-                     again with the same ones ({}), or remove the volumes of the service and the service, and apply it anew",
+                    "the Secret {name} is gone, with the passwords that this service began with; what runs goes on. Make it again \
+                     with the same ones ({}), or give up the data: delete the service with deletionPolicy DeleteVolumes, \
+                     and apply it anew",
                     keys.join(", ")
                 ),
             ));

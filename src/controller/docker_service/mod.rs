@@ -11,11 +11,12 @@ mod tasks;
 mod variables;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::reflector::ObjectRef};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::{resolve::World, tasks::Tasks};
@@ -143,12 +144,16 @@ impl ServiceReconciler {
         for _ in 0..MOST_STEPS {
             let mut observed = match seen.take() {
                 Some(seen) => seen,
-                None => match self.observe(&walk.world).await {
-                    Ok(observed) => observed,
-                    Err(error) => return self.unseen(&mut walk, &error).await,
-                },
+                None => {
+                    // First what has ended, then the host, on which that is seen. The other way round something that ends in
+                    // between would seem not to have been done.
+                    let tasks = self.tasks.sights(&walk.world.owner.uid);
+                    match self.observe(&walk.world).await {
+                        Ok(observed) => Observed { tasks, ..observed },
+                        Err(error) => return self.unseen(&mut walk, &error).await,
+                    }
+                }
             };
-            observed.tasks = self.tasks.sights(&walk.world.owner.uid);
             let World { owner, desired, recorded, .. } = &walk.world;
             let step = plan::plan(desired, owner, recorded, &observed, Timestamp::now());
             last = step.name();
@@ -248,7 +253,17 @@ impl ServiceReconciler {
         for (action, key) in actions.iter().zip(&keys) {
             let work = work(&walk.world, action);
             let (services, object) = (self.shared.services.clone(), ObjectRef::from_obj(&walk.service));
-            self.tasks.begin(&uid, key, move |progress| work.perform(progress), move || services.wake(object));
+            let (dock, changed) = (walk.world.dock.clone(), act::look(slice::from_ref(action)));
+            let begun = Instant::now();
+            let perform = async move |progress| {
+                let ended = work.perform(progress).await;
+                // Nobody waits any more who would look at what it changed; until that is seen it has not ended.
+                if begun.elapsed() >= PATIENCE {
+                    dock.inventory.look(changed).await;
+                }
+                ended
+            };
+            self.tasks.begin(&uid, key, perform, move || services.wake(object));
         }
         self.tasks.settle(&uid, &keys, PATIENCE).await;
         let sights = self.tasks.sights(&uid);

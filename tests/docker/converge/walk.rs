@@ -154,6 +154,8 @@ pub fn deployment(project: &Project) -> Deployment {
         state: State::Running,
         restart: None,
         health_deadline: SignedDuration::from_secs(60),
+        rollback: true,
+        returning: false,
         services: project.services.iter().map(|(name, model)| (name.clone(), service(model))).collect(),
         networks: project
             .networks
@@ -301,7 +303,7 @@ impl Object {
         });
         for (key, done) in futures::future::join_all(work).await {
             match done {
-                Ok(()) => drop(tasks.insert(key, TaskSight::Succeeded { at: Timestamp::now() })),
+                Ok(found) => drop(tasks.insert(key, TaskSight::Succeeded { at: Timestamp::now(), found })),
                 Err(error) => {
                     let failure = outcome::of(&error);
                     let reason = Reason::new(failure.word, failure.message);
