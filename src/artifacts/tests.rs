@@ -98,6 +98,16 @@ async fn what_nobody_names_goes_after_a_while() {
 }
 
 #[test]
+fn a_bucket_has_its_archives_below_the_prefix() {
+    // Another test may have named one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let store = Store::open("s3://bucket/cloudfaster/uploads").unwrap();
+    let artifact = Artifact { namespace: "ana".to_owned(), sha256: "ab".to_owned() };
+    assert_eq!(store.location(&artifact).as_ref(), "cloudfaster/uploads/ana/ab");
+    assert!(store.folder.is_none());
+}
+
+#[test]
 fn a_url_that_names_no_store_is_refused_with_the_remedy() {
     for (url, complaint) in [
         ("/var/lib/artifacts", "relative URL"),

@@ -329,16 +329,21 @@ fn rest_holds(objects: &[Value]) {
         assert!(help.contains(variable["name"].as_str().unwrap()), "{variable} is not read: {help}");
     }
     assert_eq!(container["image"], format!("cloudfaster:{}", env!("CARGO_PKG_VERSION")));
-    // Its Secrets are in a namespace of their own, and it reads no others.
+    // Its Secrets are in a namespace of their own. Those beside services it makes, and reads by name.
     for role in of_kind(objects, "ClusterRole").into_iter().chain(of_kind(objects, "Role")) {
         let rest = role["metadata"]["name"].as_str().unwrap().starts_with("cloudfaster-rest");
         for rule in role["rules"].as_array().unwrap().iter().filter(|_| rest) {
             assert!(!rule.to_string().contains('*'), "{}: {rule}", id(role));
             if rule["resources"].as_array().unwrap().contains(&json!("secrets")) {
-                assert_eq!(
-                    (&role["kind"], &role["metadata"]["namespace"]),
-                    (&json!("Role"), &json!("cloudfaster-rest"))
-                );
+                let of_users = role["metadata"]["namespace"] == "cloudfaster-users"
+                    || role["metadata"]["name"] == "cloudfaster-rest-user";
+                match of_users {
+                    true => assert_eq!(rule["verbs"], json!(["create", "get"]), "{}", id(role)),
+                    false => assert_eq!(
+                        (&role["kind"], &role["metadata"]["namespace"]),
+                        (&json!("Role"), &json!("cloudfaster-rest"))
+                    ),
+                }
             }
         }
     }

@@ -51,13 +51,13 @@ pub struct GitSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub branch: Option<String>,
-    /// A tag.
+    /// A tag, wherever it points to by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub tag: Option<String>,
     /// A commit, by its whole hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{40}$"))]
+    #[schemars(length(max = 40), regex(pattern = "^[0-9a-f]{40}$"))]
     pub commit: Option<String>,
     /// A range of versions, as in `1.2`, `>=1.2, <2` or `~1.4`: the tag with the highest version in it is deployed. Tags may begin
     /// with `v`. Pre-releases count only if the range names one.
@@ -74,7 +74,7 @@ pub struct GitSource {
     /// How often the repository is asked whether there is something new: `5m`, at least `30s`. Without it, every ten minutes. The
     /// annotation `cloudfaster.app/fetchAt` asks at once, with each new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^([0-9]+(s|m|h))+$"))]
+    #[schemars(length(max = 32), regex(pattern = "^([0-9]+(s|m|h))+$"))]
     pub interval: Option<Duration>,
 }
 
@@ -91,7 +91,7 @@ pub struct ArchiveSource {
     pub url: Option<String>,
     /// SHA-256 of the archive, as `sha256sum` prints it. What has another is not deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(length(max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
     /// A Secret of the service's namespace with `username` and `password` for the server, and `ca.crt` for a server whose
     /// certificate is signed by an authority of your own.
@@ -106,7 +106,7 @@ pub struct ArchiveSource {
     /// SHA-256 of an archive that was uploaded through the REST API for the service's namespace. It is kept in the operator's
     /// artifact store for as long as a service of the namespace names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(length(max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
     pub artifact: Option<String>,
 }
 

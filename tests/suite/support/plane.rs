@@ -124,9 +124,10 @@ impl Plane {
             }
             Which::Kubernetes => {
                 let (logs, kubeconfig) = (self.logs().to_owned(), self.controller_kubeconfig());
+                let store = self.artifact_store();
                 let started = Supervised::start(move || {
-                    let (logs, kubeconfig) = (logs.clone(), kubeconfig.clone());
-                    Box::pin(async move { controller(&logs, "controller", &kubeconfig, &[]).await })
+                    let (logs, kubeconfig, store) = (logs.clone(), kubeconfig.clone(), store.clone());
+                    Box::pin(async move { controller(&logs, "controller", &kubeconfig, &[&store]).await })
                 });
                 let started = started.await;
                 if let State::Kubernetes { controller, .. } = &mut self.state {
@@ -145,7 +146,7 @@ impl Plane {
         let token = self.kubectl.works(&["create", "token", REST, "-n", REST, "--duration", "1h"]).await;
         self.kubernetes().kubeconfig_with_token(REST, token.trim());
         let kubeconfig = self.kubernetes().directory().join(format!("{REST}.kubeconfig")).display().to_string();
-        let listen = ["--rest-listen=127.0.0.1:0", "--health-listen=127.0.0.1:0"];
+        let listen = ["--rest-listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", &self.artifact_store()];
         let arguments = ["rest", "--kubeconfig", &kubeconfig].into_iter().chain(listen);
         let mut process = Process::start(self.logs(), "rest", PROGRAM, arguments, &[]).await;
         let address = process.said("where it serves", |line| {
@@ -153,6 +154,11 @@ impl Plane {
             Some(rest.split(' ').next()?.to_owned())
         });
         self.rest = Some(Rest { url: format!("http://{}", address.await), _process: Some(process) });
+    }
+
+    /// The flag by which the shim and the controller share uploads; the embedded one needs none.
+    fn artifact_store(&self) -> String {
+        format!("--artifact-store=file://{}", self.directory.path().join("artifacts").display())
     }
 
     /// Where the REST shim is.
