@@ -18,8 +18,8 @@ pub struct Settings {
     /// `cloudfaster-installation` holds, made at the first start.
     #[arg(long, env = "CLOUDFASTER_INSTALLATION")]
     pub installation: Option<String>,
-    /// Folder in which repositories are kept that services have for a source, for this process alone. Without it a temporary one,
-    /// so that they are fetched anew after each start.
+    /// Folder in which repositories are kept that services have for a source, and what is unpacked of them until it is delivered; for this
+    /// process alone. Without it a temporary one, so that they are fetched anew after each start.
     #[arg(long, env = "CLOUDFASTER_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
     /// Networks that are not public and that sources may be fetched from all the same, separated by commas: `10.1.0.0/16`. Tenants

@@ -167,7 +167,12 @@ impl Sources {
     pub fn open(places: Places, stop: CancellationToken) -> fetch::Result<Self> {
         let Places { cache, networks, artifacts } = places;
         let (folder, root) = match cache {
-            Some(cache) => (None, cache.join("mirrors")),
+            Some(cache) => {
+                // What is unpacked is kept there, too: a pod has no other place to write. Whoever named one before has his way.
+                std::fs::create_dir_all(&cache).map_err(fetch::Error::Storage)?;
+                let _ = tempfile::env::override_temp_dir(&cache);
+                (None, cache.join("mirrors"))
+            }
             None => {
                 let folder = tempfile::tempdir().map_err(fetch::Error::Storage)?;
                 let root = folder.path().join("mirrors");

@@ -102,7 +102,7 @@ fn each_rule_of_a_role_says_why_it_is_there() {
 }
 
 #[test]
-fn no_role_has_a_wildcard_and_secrets_are_read_by_name_and_held_only_beside_the_operator() {
+fn no_role_has_a_wildcard_and_secrets_are_read_by_name_and_never_removed() {
     let base = render("manifests/base");
     let roles = of_kind(&base, "ClusterRole").into_iter().chain(of_kind(&base, "Role"));
     let mut on_secrets = Vec::new();
@@ -114,9 +114,9 @@ fn no_role_has_a_wildcard_and_secrets_are_read_by_name_and_held_only_beside_the_
             }
         }
     }
-    // The tenants', and the administrators' in the operator's own namespace.
-    let (get, patch) = (json!(["get"]), json!(["patch"]));
-    assert_eq!(on_secrets, [("ClusterRole", get.clone()), ("Role", get), ("Role", patch)]);
+    // The tenants', those that are made for services, and the administrators' in the operator's own namespace.
+    let (get, patch, make) = (json!(["get"]), json!(["patch"]), json!(["create", "patch"]));
+    assert_eq!(on_secrets, [("ClusterRole", get.clone()), ("ClusterRole", make), ("Role", get), ("Role", patch)]);
 }
 
 #[test]

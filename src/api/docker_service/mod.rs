@@ -137,7 +137,7 @@ pub struct Rollout {
     /// How long a new container may take to become healthy: `90s`, `10m`. Without it five minutes, or half as long again as its own
     /// health check may take, if that is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^([0-9]+(s|m|h))+$"))]
+    #[schemars(length(min = 2, max = 32), regex(pattern = "^([0-9]+(s|m|h))+$"))]
     pub health_deadline: Option<Duration>,
     /// What happens if a release does not come up.
     #[serde(default)]
