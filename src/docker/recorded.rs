@@ -33,8 +33,8 @@ pub struct Recorded {
     /// Names of the volumes into which content is being delivered, and since when: what ended before was about another volume of
     /// that name.
     pub delivering: BTreeMap<String, Timestamp>,
-    /// Names of the volumes whose content was delivered.
-    pub delivered: BTreeSet<String>,
+    /// Names of the volumes whose content was delivered, and when that was seen.
+    pub delivered: BTreeMap<String, Timestamp>,
     /// Volumes with the content of former releases in which it was looked what users had written, by name, and what was found.
     pub surveyed: BTreeMap<String, String>,
     /// What users had written into the content of the release before this one, which is gone with it.

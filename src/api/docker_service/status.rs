@@ -182,10 +182,9 @@ pub struct ServiceRecord {
     /// Names of the volumes into which content is being delivered, and since when.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delivering: BTreeMap<String, String>,
-    /// Names of the volumes into which content was delivered.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub delivered: Vec<String>,
+    /// Names of the volumes into which content was delivered, and when that was seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delivered: BTreeMap<String, String>,
     /// Volumes with the content of former releases, about to be removed, and what users had written into them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub surveyed: BTreeMap<String, String>,

@@ -1,5 +1,7 @@
 //! Between the words of the resource and the words of the plan.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -52,8 +54,8 @@ pub fn recorded(status: &api::DockerServiceStatus) -> Recorded {
             restart: lost.restart,
             reason: Reason::new(&lost.reason, lost.message),
         }),
-        delivering: delivering.into_iter().filter_map(|(volume, since)| Some((volume, since.parse().ok()?))).collect(),
-        delivered: delivered.into_iter().collect(),
+        delivering: times(delivering),
+        delivered: times(delivered),
         surveyed,
         dropped,
         restarted: status.restarted_at.clone(),
@@ -110,8 +112,8 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
         lost_release: lost_release.map(|Lost { release, restart, reason: Reason { word, message } }| {
             api::LostRelease { release, restart, reason: word, message }
         }),
-        delivering: delivering.into_iter().map(|(volume, since)| (volume, since.to_string())).collect(),
-        delivered: delivered.into_iter().collect(),
+        delivering: write_times(delivering),
+        delivered: write_times(delivered),
         surveyed,
         dropped,
         restarting: restarting.map(|Restarting { value, before }| api::Restarting {
@@ -121,6 +123,14 @@ pub fn write(recorded: &Recorded, status: &mut api::DockerServiceStatus) {
     };
     status.record = (record != api::ServiceRecord::default()).then_some(record);
     status.restarted_at = restarted;
+}
+
+fn times(of: BTreeMap<String, String>) -> BTreeMap<String, Timestamp> {
+    of.into_iter().filter_map(|(name, at)| Some((name, at.parse().ok()?))).collect()
+}
+
+fn write_times(of: BTreeMap<String, Timestamp>) -> BTreeMap<String, String> {
+    of.into_iter().map(|(name, at)| (name, at.to_string())).collect()
 }
 
 fn slot(service: &str, number: i64) -> Slot {
@@ -235,7 +245,7 @@ mod tests {
                 reason: Reason::new("Unhealthy", "it is not healthy"),
             }),
             delivering: BTreeMap::from([("p_content-2".into(), started)]),
-            delivered: BTreeSet::from(["p_content-1".into()]),
+            delivered: BTreeMap::from([("p_content-1".into(), started)]),
             surveyed: BTreeMap::from([("p_content-0".into(), String::new())]),
             dropped: Some("something is gone".into()),
             restarted: Some("monday".into()),

@@ -97,7 +97,7 @@ pub async fn former(
 ) -> Result<Option<(Arc<Project>, Deployment)>, kube::Error> {
     let Recorded { good: Some(good), lost_release: Some(lost), .. } = recorded else { return Ok(None) };
     let Lost { release, restart, reason: _ } = lost;
-    if *release != asked.release || *restart != asked.restart {
+    if *release != asked.release || *restart != asked.restart || *release == good.release {
         return Ok(None);
     }
     let found = match secrets.get_opt(&name(service)).await {

@@ -1,5 +1,7 @@
 //! What is delivered: put into volumes of its own before any container is made, and removed with the last one that needs it.
 
+use jiff::Timestamp;
+
 use super::{
     super::{desired::Deployment, observed::TaskSight},
     Action,
@@ -14,7 +16,7 @@ impl<'a> Round<'a> {
         let mut complete = true;
         for (key, volume) in deployment.volumes.iter().filter(|(_, volume)| volume.content) {
             let name = &volume.name;
-            if self.next.delivered.contains(name) {
+            if self.next.delivered.contains_key(name) {
                 continue;
             }
             complete = false;
@@ -30,7 +32,7 @@ impl<'a> Round<'a> {
             match self.context.observed.tasks.get(&delivery.key()) {
                 Some(TaskSight::Succeeded { at, .. }) if *at > since => {
                     self.next.delivering.remove(name);
-                    self.next.delivered.insert(name.clone());
+                    self.next.delivered.insert(name.clone(), self.context.now);
                 }
                 _ => self.act(delivery),
             }
@@ -71,8 +73,10 @@ impl<'a> Round<'a> {
             return true;
         }
         let survey = Action::Survey { volume: name.to_owned() };
+        // What was found earlier was found in another volume of that name.
+        let since = self.next.delivered.get(name).copied().unwrap_or(Timestamp::MIN);
         let found = match self.context.observed.tasks.get(&survey.key()) {
-            Some(TaskSight::Succeeded { found, .. }) => found.clone(),
+            Some(TaskSight::Succeeded { found, at }) if *at >= since => found.clone(),
             Some(TaskSight::Failed { reason, again, .. }) if *again > self.context.now => {
                 let (reason, again) = (reason.clone(), *again);
                 self.again(Some(again));
@@ -80,7 +84,7 @@ impl<'a> Round<'a> {
                 self.warn(&reason.word, message);
                 return false;
             }
-            Some(TaskSight::Running(_) | TaskSight::Failed { .. }) | None => {
+            Some(TaskSight::Running(_) | TaskSight::Failed { .. } | TaskSight::Succeeded { .. }) | None => {
                 self.act(survey);
                 return false;
             }

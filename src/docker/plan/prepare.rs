@@ -39,7 +39,7 @@ impl<'a> Round<'a> {
         recorded.halted.retain(|id, _| there.contains(id.as_str()));
         recorded.hooks.retain(|id| there.contains(id.as_str()));
         let is_there = |volume: &str| self.context.ours.volumes.contains_key(volume);
-        recorded.delivered.retain(|volume| is_there(volume));
+        recorded.delivered.retain(|volume, _| is_there(volume));
         recorded.delivering.retain(|volume, _| is_there(volume));
         recorded.surveyed.retain(|volume, _| is_there(volume));
         let release = &self.deployment.release;

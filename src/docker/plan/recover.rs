@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     super::{
         desired::{Deployment, Slot},
+        identity,
         observed::ContainerState,
     },
     Context, Step,
@@ -28,8 +29,9 @@ impl Context<'_> {
                 && !deployment.completes(mine.service)
         });
         let halted = halted.map(|mine| (mine.id().to_owned(), mine.seen.started_at)).collect();
-        // No container is made before its content is there.
-        let delivered = containers.iter().flat_map(Mine::contents).map(str::to_owned).collect();
+        // No container is made before its content is there; but those by which it is delivered are.
+        let users = containers.iter().filter(|mine| mine.service != identity::DELIVERY);
+        let delivered = users.flat_map(Mine::contents).map(|volume| (volume.to_owned(), self.now)).collect();
         // A restart that was asked for at a time has happened if everything was started since. Of any other nobody knows,
         // and nothing is restarted for it.
         let asked_at: Option<Timestamp> = deployment.restart.as_ref().and_then(|value| value.parse().ok());

@@ -92,9 +92,10 @@ impl Round<'_> {
             contents: contents.map(|volume| volume.name.clone()).collect(),
             release,
         };
-        if self.next.good.as_ref() == Some(&good) {
+        if self.next.good.as_ref() == Some(&good) && self.next.lost_release.is_none() {
             return None;
         }
+        self.next.lost_release = None;
         self.next.good = Some(good);
         Some(Step::Record(Box::new(self.next.clone())))
     }

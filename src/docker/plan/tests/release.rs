@@ -93,3 +93,22 @@ fn another_spec_is_tried_though_the_last_one_failed() {
     come_to_rest(&mut object, &mut world, &mut walker);
     assert_eq!(object.recorded.unwrap().lost_release, None);
 }
+
+#[test]
+fn a_release_that_comes_up_after_all_is_the_good_one() {
+    let (mut object, mut world, mut walker) = at_rest(only_web());
+    object.deployment.release += "+";
+    object.deployment.services.get_mut("web").unwrap().config = "slow".into();
+    object.version += 1;
+    world.unstartable.insert("web".into());
+    // What the last good release was made from is gone.
+    object.models.clear();
+    rounds(&mut object, &mut world, &mut walker);
+    assert!(object.recorded.as_ref().unwrap().lost_release.is_some());
+    world.unstartable.clear();
+    object.recorded.as_mut().unwrap().failed.clear();
+    object.version += 1;
+    come_to_rest(&mut object, &mut world, &mut walker);
+    let recorded = object.recorded.unwrap();
+    assert_eq!((recorded.good.unwrap().release, recorded.lost_release), (object.deployment.release, None));
+}

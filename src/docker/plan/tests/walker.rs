@@ -57,9 +57,11 @@ impl Object {
     /// What is deployed: what is asked for, or the last good release if that did not come up.
     fn due(&self) -> Deployment {
         let recorded = self.recorded.clone().unwrap_or_default();
-        let lost = recorded
-            .lost_release
-            .filter(|lost| lost.release == self.deployment.release && lost.restart == self.deployment.restart);
+        let lost = recorded.lost_release.filter(|lost| {
+            lost.release == self.deployment.release
+                && lost.restart == self.deployment.restart
+                && recorded.good.as_ref().is_some_and(|good| good.release != lost.release)
+        });
         let former = lost.and(recorded.good).and_then(|good| self.models.get(&good.release));
         match former {
             Some(former) => former.clone().in_place_of(&self.deployment),
