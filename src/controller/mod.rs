@@ -197,12 +197,8 @@ async fn reconcile(
             }
         };
         tracing::info!(installation, operator_namespace, "controller starts");
-        let opened = || async {
-            let networks = Networks { allowed: source_networks.clone() };
-            let places = Places { cache: cache_dir.clone(), networks, artifacts: artifacts.clone() };
-            Sources::open(places, fetches.clone()).map_err(|error| error.to_string())
-        };
-        let sources = start::until_done(telemetry, "sources", opened).await;
+        let places =
+            Places { cache: cache_dir, networks: Networks { allowed: source_networks }, artifacts: artifacts.clone() };
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: None };
         let shared = Arc::new(Shared {
             recorder: Recorder::new(client.clone(), reporter),
@@ -218,7 +214,7 @@ async fn reconcile(
             clusters,
             hosts,
             services,
-            sources,
+            sources: Sources::new(places, fetches),
         });
         // What any object has recorded is known before the first one is given a VMID.
         let filled = || async { proxmox_vm::fill_ledger(&shared).await.map_err(|error| describe(&error)) };

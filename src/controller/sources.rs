@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::task::spawn_blocking;
+use tokio::{sync::OnceCell, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,7 +41,9 @@ const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What was fetched for services, by their uids.
 pub struct Sources {
     stop: CancellationToken,
-    fetcher: Arc<Fetcher>,
+    places: Arc<Places>,
+    /// Opened when it is needed for the first time.
+    fetcher: Arc<OnceCell<Fetcher>>,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -161,28 +163,8 @@ struct Entry {
 
 impl Sources {
     /// None yet. What is under way ends with the token.
-    ///
-    /// # Errors
-    /// When the folder cannot be used.
-    pub fn open(places: Places, stop: CancellationToken) -> fetch::Result<Self> {
-        let Places { cache, networks, artifacts } = places;
-        let (folder, root) = match cache {
-            Some(cache) => {
-                // What is unpacked is kept there, too: a pod has no other place to write. Whoever named one before has his way.
-                std::fs::create_dir_all(&cache).map_err(fetch::Error::Storage)?;
-                let _ = tempfile::env::override_temp_dir(&cache);
-                (None, cache.join("mirrors"))
-            }
-            None => {
-                let folder = tempfile::tempdir().map_err(fetch::Error::Storage)?;
-                let root = folder.path().join("mirrors");
-                (Some(folder), root)
-            }
-        };
-        let mirrors = Mirrors::new(root, networks.clone(), git::Limits::default())?;
-        tokio::spawn(tidy(mirrors.clone(), stop.clone()));
-        let fetcher = Arc::new(Fetcher { networks, artifacts, mirrors, _folder: folder });
-        Ok(Self { stop, fetcher, entries: Arc::default() })
+    pub fn new(places: Places, stop: CancellationToken) -> Self {
+        Self { stop, places: Arc::new(places), fetcher: Arc::default(), entries: Arc::default() }
     }
 
     /// What is known of a service's source, which is fetched if that is due; `done` is called when that has ended.
@@ -206,8 +188,13 @@ impl Sources {
     fn begin(&self, uid: &str, asked: Asked, done: impl FnOnce() + Send + 'static) {
         let (stop, entries, uid) = (self.stop.clone(), self.entries.clone(), uid.to_owned());
         let Asked { fingerprint, interval, .. } = asked.clone();
-        let fetcher = self.fetcher.clone();
-        let work = AssertUnwindSafe(async move { fetcher.fetch(asked).await }).catch_unwind();
+        let (places, fetcher, ends) = (self.places.clone(), self.fetcher.clone(), self.stop.clone());
+        let work = async move {
+            // Whoever has no service with a source needs no place to write.
+            let opened = fetcher.get_or_try_init(|| async { Fetcher::open(&places, ends) }).await;
+            opened.map_err(|error| failure(&error))?.fetch(asked).await
+        };
+        let work = AssertUnwindSafe(work).catch_unwind();
         tokio::spawn(async move {
             let Some(ended) = stop.run_until_cancelled_owned(work).await else { return };
             let ended = ended.unwrap_or_else(|_| {
@@ -265,6 +252,26 @@ impl Entry {
 }
 
 impl Fetcher {
+    fn open(places: &Places, stop: CancellationToken) -> fetch::Result<Self> {
+        let Places { cache, networks, artifacts } = places;
+        let (folder, root) = match cache {
+            Some(cache) => {
+                // What is unpacked is kept there, too: a pod has no other place to write. Whoever named one before has his way.
+                std::fs::create_dir_all(cache).map_err(fetch::Error::Storage)?;
+                let _ = tempfile::env::override_temp_dir(cache);
+                (None, cache.join("mirrors"))
+            }
+            None => {
+                let folder = tempfile::tempdir().map_err(fetch::Error::Storage)?;
+                let root = folder.path().join("mirrors");
+                (Some(folder), root)
+            }
+        };
+        let mirrors = Mirrors::new(root, networks.clone(), git::Limits::default())?;
+        tokio::spawn(tidy(mirrors.clone(), stop));
+        Ok(Self { networks: networks.clone(), artifacts: artifacts.clone(), mirrors, _folder: folder })
+    }
+
     async fn fetch(&self, asked: Asked) -> Result<Fetched, Failure> {
         let Asked { what, limits, .. } = asked;
         match what {
