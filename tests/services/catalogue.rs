@@ -377,7 +377,8 @@ async fn every_type_of_the_catalogue_runs() {
 
     lab.assert_untold(&values).await;
     let secrets = lab.secrets().list(&ListParams::default()).await.unwrap();
-    assert_eq!(secrets.items.len(), 11, "one for each database, each Filebrowser and the key of Laravel");
+    let passwords = secrets.items.iter().filter(|secret| !secret.name_any().ends_with("-release"));
+    assert_eq!(passwords.count(), 11, "one for each database, each Filebrowser and the key of Laravel");
     join_all(names.iter().chain([&later]).map(|name| lab.delete(name))).await;
     join_all(secrets.iter().map(|secret| {
         let name = secret.name_any();
