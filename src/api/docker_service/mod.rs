@@ -65,7 +65,7 @@ pub struct DockerServiceSpec {
     /// The compose file as a path in `source`: `compose.yaml`, `deploy/docker-compose.yml`. What it names beside itself (files with
     /// variables, folders that it binds, what it builds) is taken from there, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/].*$"))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/\\s].*$"))]
     pub compose_file: Option<String>,
     /// What it is made of, by the names of the catalogue: `Static`, `PHP`, `Laravel`, `Node.js`, `React`, `Python`, `WordPress`, `MySQL`,
     /// `MariaDB`, `PostgreSQL`, `Redis`, `MongoDB`; several together, of which one answers people. The operator makes a compose

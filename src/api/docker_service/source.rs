@@ -22,7 +22,7 @@ pub struct Source {
     pub archive: Option<ArchiveSource>,
     /// The folder of the source that counts as its root: `deploy/site`. All of it without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/].*$"))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/\\s].*$"))]
     pub path: Option<String>,
     /// Paths of the source that outlast releases, since the service or its users write there: `uploads`, `storage/app`. Each becomes
     /// a volume of its own, which starts empty and is kept like every named volume. What is bound in the compose file and is
@@ -32,7 +32,7 @@ pub struct Source {
     #[schemars(
         length(max = 32),
         extend("x-kubernetes-list-type" = "set"),
-        inner(length(min = 1, max = 512), regex(pattern = "^[^/.][^\\\\]*$"))
+        inner(length(min = 1, max = 512), regex(pattern = "^[^/.\\s][^\\\\]*$"))
     )]
     pub persistent_paths: Vec<String>,
 }
