@@ -1,10 +1,10 @@
 //! Reading Secrets: what is missing or wrong is told with the field that names it, and never with what it holds.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Api, Resource, ResourceExt, api::ObjectMeta};
 
 use crate::{
-    api::{common::SecretKeyRef, conditions::Verdict},
+    api::{DockerService, common::SecretKeyRef, conditions::Verdict},
     reason::Reason,
 };
 
@@ -42,6 +42,23 @@ pub fn version(secret: &Secret) -> String {
 /// The text behind a key of a Secret, if there is one.
 pub fn text(secret: &Secret, key: &str) -> Option<String> {
     String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok()
+}
+
+/// A Secret that belongs to a service, beside it, and goes after it.
+pub fn of_service(service: &DockerService, name: &str, data: impl IntoIterator<Item = (String, ByteString)>) -> Secret {
+    // To block the owner's removal is a right of its own on some clusters, and is not needed.
+    let owner = service.controller_owner_ref(&()).map(|owner| OwnerReference { block_owner_deletion: None, ..owner });
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            owner_references: owner.map(|owner| vec![owner]),
+            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "cloudfaster".to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.into_iter().collect()),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    }
 }
 
 /// A Secret that a tenant's object names. One that is not there yet, or that we may not read, is waited for.

@@ -1,10 +1,7 @@
 //! A service that is made of types: the compose file that the catalogue makes of them, and the passwords that it needs.
 
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{ObjectMeta, PostParams},
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Api, ResourceExt, api::PostParams};
 use rand::{RngExt, distr::Alphanumeric};
 
 use super::{
@@ -181,20 +178,7 @@ async fn make(
     wanted: &[&Credential],
 ) -> Result<Secret, Unresolved> {
     let data = wanted.iter().map(|it| (it.variable.clone(), ByteString(generate(it.form).into_bytes())));
-    let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            // To block the owner's removal is a right of its own on some clusters, and is not needed: the Secret goes after it.
-            owner_references: service
-                .controller_owner_ref(&())
-                .map(|owner| vec![OwnerReference { block_owner_deletion: None, ..owner }]),
-            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "cloudfaster".to_owned())].into()),
-            ..ObjectMeta::default()
-        },
-        data: Some(data.collect()),
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
-    };
+    let secret = secret::of_service(service, name, data);
     match secrets.create(&PostParams::default(), &secret).await {
         Ok(made) => Ok(made),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {

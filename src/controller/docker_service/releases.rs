@@ -9,13 +9,14 @@ use std::{
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{ObjectMeta, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     api::DockerService,
+    controller::secret,
     docker::{
         compose::model::Project,
         delivery::Delivery,
@@ -61,17 +62,7 @@ pub async fn keep(
     };
     let digest = hex::encode(Sha256::digest(&model));
     let data = [(RELEASE.to_owned(), ByteString(release.as_bytes().to_vec())), (MODEL.to_owned(), ByteString(model))];
-    let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            owner_references: service.controller_owner_ref(&()).map(|owner| vec![owner]),
-            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "cloudfaster".to_owned())].into()),
-            ..ObjectMeta::default()
-        },
-        data: Some(data.into()),
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
-    };
+    let secret = secret::of_service(service, &name, data);
     let params = PatchParams::apply(MANAGER).force();
     match secrets.patch(&name, &params, &Patch::Apply(&secret)).await {
         // An administrator may have narrowed the operator's rights: the service runs, and only cannot go back as a whole. What is
