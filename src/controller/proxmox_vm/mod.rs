@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use self::{observe::Sightings, resolve::World};
 use super::{
     Shared,
-    ledger::{CloneState, Entry, Outdated},
+    ledger::{Entry, Object, Outdated, Version},
     policy,
     run::{Error, Kind, MOST_STEPS, Next, Reconciler},
     unresolved::Unresolved,
@@ -36,8 +36,8 @@ use crate::{
     proxmox::{
         outcome,
         plan::{
-            self, Action, Claim, ClaimedDisk, Cloning, Intent, LazyClaims, Observed, Power, QUEUED, Reason, Recorded,
-            Stage, Step, TaskAction,
+            self, Action, Claim, ClaimedDisk, Claims, CloneState, Cloning, Holding, Intent, Look, Observed, Power,
+            QUEUED, Reason, Recorded, Stage, Step, TaskAction,
         },
         wire::Vmid,
     },
@@ -120,13 +120,19 @@ fn entry(vm: &ProxmoxVM, recorded: &Recorded) -> Entry {
         Some(Cloning { node: task.node.clone(), template, upid: Some(task.upid.to_string()) })
     });
     Entry {
-        cluster: vm.spec.cluster_ref.name.clone(),
-        object: ObjectRef::from_obj(vm),
-        machine,
-        task: recorded.task.as_ref().map(|task| task.upid.to_string()),
-        clone: cloning.map(CloneState::Begun),
-        others: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
-        known_by: if vm.labels().contains_key(USER) { known_by(recorded) } else { BTreeSet::new() },
+        object: Object {
+            cluster: vm.spec.cluster_ref.name.clone(),
+            reference: ObjectRef::from_obj(vm),
+            task: recorded.task.as_ref().map(|task| task.upid.to_string()),
+            known_by: if vm.labels().contains_key(USER) { known_by(recorded) } else { BTreeSet::new() },
+        },
+        holding: Holding {
+            namespace: vm.namespace().unwrap_or_default(),
+            machine,
+            leftovers: recorded.leftovers.iter().map(|leftover| leftover.place.clone()).collect(),
+            clone: cloning.map(CloneState::Begun),
+            candidate: None,
+        },
     }
 }
 
@@ -201,50 +207,51 @@ impl MachineReconciler {
             world.fleet.inventory.refresh().await;
         }
         let mut walk = Walk { vm, world, sightings: Sightings::default(), made: None };
+        let ended = self.walk(&mut walk).await;
+        self.shared.ledger.withdraw(&walk.world.owner.uid);
+        ended
+    }
+
+    async fn walk(&self, walk: &mut Walk) -> Result<Next, Error> {
         let mut last = "";
         for _ in 0..MOST_STEPS {
-            let (step, version) = self.plan(&walk);
+            let (step, version) = self.plan(walk);
             last = step.name();
-            if let Some(next) = self.take(&mut walk, step, version).await? {
+            if let Some(next) = self.take(walk, step, version).await? {
                 return Ok(next);
             }
         }
         Err(Error::Endless(last))
     }
 
-    /// The next step, and the version of what is known of the other objects.
-    fn plan(&self, walk: &Walk) -> (Step, u64) {
+    /// The next step, and the version of what is known of the other objects: what is noted after it makes a choice outdated.
+    fn plan(&self, walk: &Walk) -> (Step, Version) {
         let World { owner, desired, recorded, fleet } = &walk.world;
         let now = Timestamp::now();
-        // What is noted after this makes a choice outdated.
-        let version = self.shared.ledger.version();
-        let (shared, cluster, of) = (self.shared.clone(), fleet.name.clone(), owner.clone());
-        let user = walk.vm.labels().get(USER).filter(|_| recorded.intent.is_none()).cloned();
-        let others = LazyClaims::new(Box::new(move || {
-            let mut others = shared.ledger.claims(&cluster, &of);
-            if let Some(user) = user {
-                others.vmids.extend(shared.ledger.known_to_clients(&of.uid, &user, now));
-            }
-            others
-        }));
         let snapshot = fleet.inventory.snapshot();
+        let ledger = self.shared.ledger.read();
+        let user = walk.vm.labels().get(USER);
+        let nothing = Claims::default();
         let Sightings { machines, volumes, tasks, list } = &walk.sightings;
         let observed = Observed {
             snapshot: &snapshot,
-            others: &others,
+            claims: ledger.claims(&fleet.name).unwrap_or(&nothing),
+            withheld: &|vmid| user.is_some_and(|user| ledger.is_withheld(vmid, &owner.uid, user, now)),
             machines,
             volumes,
             tasks,
             list_is_fresh: *list,
             tag_refused: self.tag_refused.lock().contains(&owner.uid),
         };
-        (plan::plan(desired, owner, recorded, &observed, now), version)
+        (plan::plan(desired, owner, recorded, &observed, now), ledger.version())
     }
 
     /// Takes a step; when to come back, if nothing more can be done now.
-    async fn take(&self, walk: &mut Walk, step: Step, version: u64) -> Result<Option<Next>, Error> {
+    async fn take(&self, walk: &mut Walk, step: Step, version: Version) -> Result<Option<Next>, Error> {
         self.queue(walk, &step);
         Ok(match step {
+            // Whoever looks at the same VMID is about to take it.
+            Step::Look(Look::Vacancy(place)) if !self.shared.ledger.consider(&walk.world.owner.uid, place.vmid) => None,
             Step::Look(look) => {
                 let fleet = walk.world.fleet.clone();
                 walk.sightings.look(&fleet, &fleet.inventory.snapshot(), look).await;
@@ -288,7 +295,7 @@ impl MachineReconciler {
     }
 
     /// Writes down what is recorded from now on. Nothing outside changes before this is stored.
-    async fn record(&self, walk: &mut Walk, step: &Step, recorded: Recorded, version: u64) -> Result<(), Error> {
+    async fn record(&self, walk: &mut Walk, step: &Step, recorded: Recorded, version: Version) -> Result<(), Error> {
         let uid = walk.world.owner.uid.clone();
         if recorded.intent != walk.world.recorded.intent && walk.world.recorded.intent.is_none() {
             // Two objects that chose at the same time must not have chosen the same.
@@ -338,10 +345,11 @@ impl MachineReconciler {
     }
 
     /// Takes a place among the clones that run, unless somebody else did something since `version`.
-    fn begin_clone(&self, walk: &Walk, source: &str, template: Vmid, version: u64) -> Result<(), Outdated> {
+    fn begin_clone(&self, walk: &Walk, source: &str, template: Vmid, version: Version) -> Result<(), Outdated> {
         let cloning = Cloning { node: source.to_owned(), template, upid: None };
-        let entry = Entry { clone: Some(CloneState::Begun(cloning)), ..entry(&walk.vm, &walk.world.recorded) };
-        self.shared.ledger.claim(&walk.world.owner.uid, entry, version)
+        let mut entry = entry(&walk.vm, &walk.world.recorded);
+        entry.holding.clone = Some(CloneState::Begun(cloning));
+        self.shared.ledger.begin(&walk.world.owner.uid, entry, version)
     }
 
     /// Makes the change, and writes down the task that it started.
@@ -350,7 +358,7 @@ impl MachineReconciler {
         walk: &mut Walk,
         step: &Step,
         action: &Action,
-        version: u64,
+        version: Version,
     ) -> Result<Option<Next>, Error> {
         if let Action::Clone { source, template, .. } = action
             && let Err(Outdated) = self.begin_clone(walk, source, *template, version)
@@ -403,7 +411,7 @@ impl MachineReconciler {
                 let gone = walk.world.desired.is_end();
                 let outcome = outcome::of_call(action, &error);
                 let next = plan::failed_action(gone, &walk.world.recorded, action, outcome, Timestamp::now());
-                let version = self.shared.ledger.version();
+                let version = self.shared.ledger.read().version();
                 Box::pin(self.take(walk, next, version)).await
             }
         }

@@ -36,7 +36,7 @@ impl Sightings {
                 let sight = machine(fleet, snapshot, &place).await;
                 self.machines.insert(place, sight);
             }
-            Look::Volumes(place) => {
+            Look::Volumes(place) | Look::Vacancy(place) => {
                 let found = volumes(fleet, &place).await;
                 self.volumes.insert(place, found);
             }

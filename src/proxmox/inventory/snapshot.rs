@@ -15,8 +15,10 @@ pub struct Snapshot {
     sites: Vec<Arc<SiteState>>,
     /// Which site has a node of ours.
     site_of_node: BTreeMap<String, SiteId>,
-    /// Which VMs bear marks of an object.
+    /// Which VMs bear marks of an object, by its uid.
     marked: BTreeMap<String, Vec<(SiteId, Vmid)>>,
+    /// Which VMs bear marks of objects of this name, whatever their namespace.
+    named: BTreeMap<String, Vec<(SiteId, Vmid)>>,
 }
 
 /// A VM that bears an object's mark.
@@ -54,9 +56,11 @@ impl Snapshot {
             }
             for (vmid, vm) in &site.vms {
                 for mark in vm.details.iter().flat_map(|details| details.marks.all()) {
-                    let marked = snapshot.marked.entry(mark.uid.clone()).or_default();
-                    if !marked.contains(&(id, *vmid)) {
-                        marked.push((id, *vmid));
+                    for (index, key) in [(&mut snapshot.marked, &mark.uid), (&mut snapshot.named, &mark.name)] {
+                        let bearers = index.entry(key.clone()).or_default();
+                        if bearers.last() != Some(&(id, *vmid)) {
+                            bearers.push((id, *vmid));
+                        }
                     }
                 }
             }
@@ -105,31 +109,34 @@ impl Snapshot {
 
     /// The VMs that bear a mark of the object with this uid, copies included.
     pub fn claims(&self, uid: &str) -> Vec<Claim> {
-        let marked = self.marked.get(uid).into_iter().flatten();
-        marked
-            .flat_map(|(site, vmid)| {
-                let vm = self.site(*site).and_then(|state| state.vms.get(vmid));
-                let marks = vm.and_then(|vm| vm.details.as_ref().map(|read| read.marks.all()));
-                marks.unwrap_or_default().iter().filter(|mark| mark.uid == uid).zip(std::iter::repeat(vm)).filter_map(
-                    |(mark, vm)| {
-                        let vm = vm?;
-                        Some(Claim {
-                            site: *site,
-                            node: vm.node.clone(),
-                            proxmox_node: vm.proxmox_node.clone(),
-                            vmid: *vmid,
-                            mark: mark.clone(),
-                            lock: vm.lock.clone(),
-                        })
-                    },
-                )
-            })
-            .collect()
+        self.borne(&self.marked, uid).filter(|claim| claim.mark.uid == uid).collect()
     }
 
-    /// Every mark of every VM, copies included.
-    pub fn all_claims(&self) -> impl Iterator<Item = Claim> {
-        self.marked.keys().flat_map(|uid| self.claims(uid))
+    /// The VMs that bear a mark of an object of this name, whatever its namespace and uid, copies included.
+    pub fn claims_of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Claim> + 'a {
+        self.borne(&self.named, name).filter(move |claim| claim.mark.name == name)
+    }
+
+    /// The marks of the VMs that an index has under a key, and others that they bear.
+    fn borne<'a>(
+        &'a self,
+        index: &'a BTreeMap<String, Vec<(SiteId, Vmid)>>,
+        key: &str,
+    ) -> impl Iterator<Item = Claim> + 'a {
+        index.get(key).into_iter().flatten().flat_map(|(site, vmid)| {
+            let vm = self.site(*site).and_then(|state| state.vms.get(vmid));
+            let borne = vm.and_then(|vm| Some((vm, vm.details.as_ref()?))).into_iter();
+            borne.flat_map(|(vm, details)| details.marks.all().iter().map(move |mark| (vm, mark))).map(|(vm, mark)| {
+                Claim {
+                    site: *site,
+                    node: vm.node.clone(),
+                    proxmox_node: vm.proxmox_node.clone(),
+                    vmid: *vmid,
+                    mark: mark.clone(),
+                    lock: vm.lock.clone(),
+                }
+            })
+        })
     }
 
     /// Whether the marks of every VM of every site are known.

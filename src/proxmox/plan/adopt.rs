@@ -147,8 +147,7 @@ impl<'a> Context<'a> {
             return Some(refusal(place, "is a template; name it in spec.template to make a machine of it"));
         }
         let here = |other: &Place| other.vmid == place.vmid && self.is_same_site(&other.node, &place.node);
-        let others = self.observed.others;
-        if others.machines.iter().any(|claim| here(&claim.place)) || others.leftovers.iter().any(here) {
+        if self.others().hold(place.vmid, here) {
             return Some(refusal(place, "is another ProxmoxVM's"));
         }
         // A copy bears the mark of what it was made from, with another VMID.

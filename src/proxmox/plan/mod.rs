@@ -8,6 +8,7 @@
 
 mod adopt;
 mod change;
+mod claims;
 mod config;
 mod create;
 mod desired;
@@ -32,6 +33,7 @@ mod whose;
 use jiff::{SignedDuration, Timestamp};
 
 pub use change::succeeded;
+pub use claims::*;
 pub use config::{TAG, cpu_model};
 pub use desired::*;
 pub use observed::*;
@@ -176,6 +178,11 @@ impl<'a> Context<'a> {
             Sight::Unknown(why) => Seen::Unknown(why),
             Sight::Present(machine) => Seen::Present(machine),
         })
+    }
+
+    /// What the other objects of the installation hold.
+    fn others(&self) -> Others<'a> {
+        self.observed.claims.but(self.owner)
     }
 
     /// The volumes of a place, or the look that it takes.

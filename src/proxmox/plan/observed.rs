@@ -1,25 +1,21 @@
 //! What is observed: the inventory, and what was looked at by itself.
 
-use std::{
-    cell::LazyCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
-use super::Place;
+use super::{Claims, Place};
 use crate::proxmox::{
     inventory::Snapshot,
-    wire::{Addresses, VmConfig, Vmid},
+    wire::{VmConfig, Vmid},
 };
 
 /// All that is observed.
-#[derive(Debug)]
 pub struct Observed<'a> {
     /// What the inventory says.
     pub snapshot: &'a Snapshot,
-    /// What other objects hold.
-    pub others: &'a LazyClaims,
+    /// What the objects of the installation hold in the cluster, this one included.
+    pub claims: &'a Claims,
+    /// Whether the object is not given a VMID though nobody holds it: clients know another machine by it.
+    pub withheld: &'a dyn Fn(Vmid) -> bool,
     /// Machines that were asked for by themselves.
     pub machines: &'a BTreeMap<Place, Sight>,
     /// Volumes that carry a VMID, on the image storages of a node.
@@ -31,9 +27,6 @@ pub struct Observed<'a> {
     /// Proxmox refused the tag, so that it is not sent again.
     pub tag_refused: bool,
 }
-
-/// What other objects hold, put together when the plan asks for it: a machine at rest does not.
-pub type LazyClaims = LazyCell<Claims, Box<dyn FnOnce() -> Claims>>;
 
 /// What a look at a machine showed.
 #[derive(Clone, Debug)]
@@ -112,71 +105,4 @@ pub enum TaskSight {
     Vanished,
     /// Nobody knows, and why.
     Unknown(String),
-}
-
-/// What the other objects of the installation hold in a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// VMIDs that some object has recorded.
-    pub vmids: BTreeSet<Vmid>,
-    /// Machines that may not show in the inventory yet.
-    pub machines: Vec<Claim>,
-    /// What failed attempts left.
-    pub leftovers: Vec<Place>,
-    /// Clones that were begun, or are about to be.
-    pub cloning: Vec<Cloning>,
-    /// Machines that wait until they may be cloned.
-    pub waiting: Vec<Turn>,
-    /// How many objects of the same namespace have a machine, or a place for one.
-    pub of_namespace: usize,
-}
-
-/// What an object holds on a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Where.
-    pub place: Place,
-    /// Memory in bytes.
-    pub memory: u64,
-    /// Disks, while they are not allocated in full.
-    pub disks: Vec<ClaimedDisk>,
-    /// CPU cores, while the node's load does not show them.
-    pub cores: u32,
-    /// What the machines that are spread have in common, if it is of the same namespace.
-    pub group: Option<String>,
-    /// What it was given that nobody else may have.
-    pub addresses: Addresses,
-}
-
-/// Room that an object holds on a storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedDisk {
-    /// The storage; any, if it is not known.
-    pub storage: Option<String>,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// A clone that was begun, or is about to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cloning {
-    /// Our name of the node that has the template.
-    pub node: String,
-    /// The template.
-    pub template: Vmid,
-    /// Its task, once that is known.
-    pub upid: Option<String>,
-}
-
-/// A machine that waits until it may be cloned: the earlier one goes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn {
-    /// Since when its place is chosen.
-    pub since: Timestamp,
-    /// Uid of the object.
-    pub uid: String,
-    /// Our name of the node that has the template.
-    pub node: String,
-    /// The template.
-    pub template: Vmid,
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, MachineSpec, Place, Placement, Planned,
-    Reason, Recorded, Seen, Source, Stage, Step, Volumes, room::Room, sites::Template, whose::claimants,
+    ATTEMPTS_KEPT, Attempt, AttemptOutcome, Context, Fleet, FleetNode, Intent, Look, MachineSpec, Place, Placement,
+    Planned, Reason, Recorded, Seen, Source, Stage, Step, Volumes, room::Room, sites::Template, whose::claimants,
 };
 use crate::proxmox::{inventory::Reach, wire::Vmid};
 
@@ -213,10 +213,12 @@ impl Context<'_> {
         // One that was tried comes last: what was refused once may be again, and a late clone may still appear there.
         let untried = all.clone().filter(|vmid| !tried.contains(vmid));
         for vmid in untried.chain(all.filter(|vmid| tried.contains(vmid))) {
-            if left.contains(&vmid) || self.observed.others.vmids.contains(&vmid) || self.snapshot().is_taken(vmid) {
+            let taken = left.contains(&vmid) || self.others().have_vmid(vmid) || self.snapshot().is_taken(vmid);
+            if taken || (self.observed.withheld)(vmid) {
                 continue;
             }
-            let stored = match self.volumes(&Place { node: node.name.clone(), vmid })? {
+            let place = Place { node: node.name.clone(), vmid };
+            let stored = match self.observed.volumes.get(&place).ok_or(Step::Look(Look::Vacancy(place)))? {
                 Volumes::Known(stored) => stored,
                 Volumes::Unknown(why) => return Ok(Err(Reason::new("StorageUnknown", why.clone()))),
             };

@@ -24,10 +24,8 @@ impl Context<'_> {
         }
         let turn = intent.turn(self.owner)?;
         let Turn { node, template, .. } = &turn;
-        let others = self.observed.others;
-        let before: Vec<&Turn> = others
-            .waiting
-            .iter()
+        let waiting = self.others().waiting();
+        let before: Vec<&Turn> = waiting
             .filter(|other| other.node == *node && (&other.since, &other.uid) < (&turn.since, &turn.uid))
             .collect();
         let of_template = before.iter().filter(|other| other.template == *template).count();
@@ -53,13 +51,12 @@ impl Context<'_> {
     /// How many clones run on a node, or are about to: those that the list shows, whoever began them, and those that do not
     /// show there yet.
     fn clones(&self, node: &str, template: Option<Vmid>) -> usize {
-        let ours = &self.observed.others.cloning;
         let is_meant = |other: Vmid| template.is_none_or(|template| template == other);
         let listed = self.snapshot().clones(node).filter(|upid| {
             upid.id().parse().is_ok_and(is_meant)
-                && ours.iter().all(|known| known.upid.as_deref() != Some(upid.as_str()))
+                && self.others().cloning().all(|known| known.upid.as_deref() != Some(upid.as_str()))
         });
-        let begun = ours.iter().filter(|known| known.node == node && is_meant(known.template));
+        let begun = self.others().cloning().filter(|known| known.node == node && is_meant(known.template));
         listed.count().saturating_add(begun.count())
     }
 }

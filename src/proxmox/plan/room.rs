@@ -1,7 +1,12 @@
 //! What a node has for a machine, and how it suits.
 
+use std::collections::HashMap;
+
 use super::{Context, Fleet, FleetNode, MachineSpec, Policy, Reason, sites::Template};
-use crate::proxmox::inventory::{NodeState, StorageState};
+use crate::proxmox::{
+    inventory::{NodeState, StorageState},
+    wire::Vmid,
+};
 
 /// Shares are told in thousandths.
 const THOUSAND: u64 = 1000;
@@ -98,13 +103,9 @@ impl Context<'_> {
 
     /// What is being written to a storage and does not show there in full yet: of a shared one, from whichever node.
     fn disks_in_flight(&self, node: &str, storage: &StorageState) -> u64 {
-        let claims = self.observed.others.machines.iter().filter(|claim| {
-            let here = claim.place.node == node;
-            here || (storage.shared && self.is_same_site(&claim.place.node, node))
-        });
-        let disks = claims.flat_map(|claim| &claim.disks);
-        let same = disks.filter(|disk| disk.storage.as_ref().is_none_or(|name| *name == storage.name));
-        same.map(|disk| disk.bytes).fold(0, u64::saturating_add)
+        let siblings = if storage.shared { self.siblings(node) } else { Vec::new() };
+        let nodes = std::iter::once(node).chain(siblings.iter().map(String::as_str));
+        nodes.map(|node| self.others().disks_on(node, &storage.name)).fold(0, u64::saturating_add)
     }
 
     /// How a node that has room suits the machine: the less the better.
@@ -112,11 +113,7 @@ impl Context<'_> {
         match spec.placement.policy {
             Policy::Ordered => 0,
             Policy::MostFree => THOUSAND.saturating_sub(self.scarcest(spec, node, room)),
-            Policy::Spread => {
-                let others = self.observed.others.machines.iter();
-                let of_group = others.filter(|claim| claim.group.is_some() && claim.group == spec.placement.group);
-                of_group.filter(|claim| claim.place.node == node.name).count() as u64
-            }
+            Policy::Spread => self.others().of_group(spec.placement.group.as_deref(), &node.name) as u64,
         }
     }
 
@@ -133,9 +130,7 @@ impl Context<'_> {
         };
         let disk = demands.iter().map(left).min().unwrap_or(THOUSAND);
         // What was placed here and does not run yet does not show in the load.
-        let placed = self.observed.others.machines.iter().filter(|claim| claim.place.node == node.name);
-        let placed = placed.map(|claim| u64::from(claim.cores)).sum::<u64>();
-        let cores = placed.saturating_add(u64::from(cores.unwrap_or(0)));
+        let cores = self.others().cores_on(&node.name).saturating_add(u64::from(cores.unwrap_or(0)));
         let load = u64::from(state.cpu_load).saturating_add(share(cores, u64::from(state.cpus)));
         memory.min(disk).min(THOUSAND.saturating_sub(load))
     }
@@ -143,17 +138,13 @@ impl Context<'_> {
     /// Memory that is neither used nor promised: a node's own figure rises only as guests touch theirs, so what the
     /// machines may take counts, and so does what is being made and does not show yet.
     fn free_memory(&self, node: &str, state: &NodeState) -> u64 {
-        let claims: Vec<_> = self.observed.others.machines.iter().filter(|claim| claim.place.node == node).collect();
+        let mut unlisted: HashMap<Vmid, u64> = self.others().memory_on(node).collect();
         let mut promised: u64 = 0;
         for (vmid, entry) in self.machines_on(node) {
-            let claimed = claims.iter().find(|claim| claim.place.vmid == vmid).map_or(0, |claim| claim.memory);
+            let claimed = unlisted.remove(&vmid).unwrap_or(0);
             promised = promised.saturating_add(entry.max_memory.max(claimed));
         }
-        for claim in claims {
-            if self.machines_on(node).all(|(vmid, _)| vmid != claim.place.vmid) {
-                promised = promised.saturating_add(claim.memory);
-            }
-        }
+        let promised = unlisted.into_values().fold(promised, u64::saturating_add);
         state.max_memory.saturating_sub(state.used_memory.max(promised))
     }
 }

@@ -196,13 +196,9 @@ impl<'a> Context<'a> {
     /// Machines that carry a mark with the object's namespace and name, whatever its uid.
     pub(super) fn claims_of_name(&self) -> Vec<Claim> {
         let owner = self.owner;
-        let claims = self.snapshot().all_claims();
+        let claims = self.snapshot().claims_of_name(&owner.name);
         claims
-            .filter(|claim| {
-                claim.mark.installation == owner.installation
-                    && claim.mark.namespace == owner.namespace
-                    && claim.mark.name == owner.name
-            })
+            .filter(|claim| claim.mark.installation == owner.installation && claim.mark.namespace == owner.namespace)
             .collect()
     }
 

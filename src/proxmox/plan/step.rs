@@ -12,6 +12,8 @@ pub enum Look {
     Machine(Place),
     /// The volumes that carry a VMID.
     Volumes(Place),
+    /// The same of a VMID that is to be taken if there are none: nobody else looks at it meanwhile.
+    Vacancy(Place),
     /// A task.
     Task(Task),
     /// What the inventory says now of the cluster that a node is in.

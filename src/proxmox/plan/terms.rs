@@ -21,16 +21,17 @@ impl Context<'_> {
     /// What stands in the way of a machine that has no place yet.
     pub(super) fn new_on_terms(&self, terms: &Terms) -> Option<Planned> {
         let Terms { refusal, most_machines, addresses } = terms;
-        let others = &self.observed.others;
-        let full = most_machines.filter(|most| others.of_namespace >= *most).map(|most| {
-            Reason::new(
-                "TooManyMachines",
-                format!("the namespace has {} machines in this cluster, and {most} are allowed", others.of_namespace),
-            )
+        let placed = self.others().placed_in_namespace();
+        let full = most_machines.filter(|most| placed >= *most).map(|most| {
+            let message = format!("the namespace has {placed} machines in this cluster, and {most} are allowed");
+            Reason::new("TooManyMachines", message)
         });
         // Those that chose their place at the same time do not show in the inventory yet.
         let promised = || {
-            let taken = others.machines.iter().find_map(|claim| addresses.common(&claim.addresses));
+            if *addresses == Addresses::default() {
+                return None;
+            }
+            let taken = self.others().machines().find_map(|claim| addresses.common(&claim.addresses));
             taken.map(|what| Reason::new("AddressTaken", format!("{what} is another machine's")))
         };
         let refused = refusal.clone().or(full).or_else(|| self.stolen(addresses)).or_else(promised)?;

@@ -177,10 +177,12 @@ fn what_is_not_to_be_had_is_refused_or_awaited() {
     });
     let held = |place: Place| {
         meeting(theirs(), Power::Running).with(|scene| {
-            scene.others.machines.push(claim(&place.node, place.vmid, 1, 1));
+            scene.placed(claim(&place.node, place.vmid, 1, 1));
         })
     };
-    let left = meeting(theirs(), Power::Running).with(|scene| scene.others.leftovers.push(place("b", VMID)));
+    let left = meeting(theirs(), Power::Running).with(|scene| {
+        scene.other(Holding { leftovers: vec![place("b", VMID)], ..Holding::default() });
+    });
     let silent = wanting(false).with(|scene| {
         scene.machines.insert(here(), Sight::Unknown("595".into()));
         scene.sites[0].nodes.get_mut("a").unwrap().reach = Reach::Offline;

@@ -1,6 +1,9 @@
 //! Builders of what the plan reads.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -201,7 +204,10 @@ pub struct Scene {
     pub desired: Desired,
     pub recorded: Recorded,
     pub sites: Vec<SiteState>,
-    pub others: Claims,
+    pub claims: Claims,
+    pub withheld: BTreeSet<Vmid>,
+    /// How many objects there are besides.
+    others: usize,
     pub machines: BTreeMap<Place, Sight>,
     pub volumes: BTreeMap<Place, Volumes>,
     pub tasks: BTreeMap<String, TaskSight>,
@@ -219,7 +225,9 @@ impl Scene {
             desired: Desired::Running { machine: spec(), fleet, terms: Terms::default() },
             recorded: Recorded::default(),
             sites: vec![site(0, &["a", "b"])],
-            others: Claims::default(),
+            claims: Claims::default(),
+            withheld: BTreeSet::new(),
+            others: 0,
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -273,6 +281,25 @@ impl Scene {
         self
     }
 
+    /// Another object of the same namespace holds something.
+    pub fn other(&mut self, holding: Holding) {
+        let uid = format!("other-{}", self.others);
+        self.others += 1;
+        self.claims.put(&uid, Holding { namespace: owner().namespace, ..holding });
+    }
+
+    /// Another object has a machine, or a place for one.
+    pub fn placed(&mut self, claim: Claim) {
+        self.other(Holding { machine: Some(claim), ..Holding::default() });
+    }
+
+    /// Other objects are being cloned.
+    pub fn cloning(&mut self, clones: impl IntoIterator<Item = Cloning>) {
+        for cloning in clones {
+            self.other(Holding { clone: Some(CloneState::Begun(cloning)), ..Holding::default() });
+        }
+    }
+
     /// A machine at a place: seen, and listed.
     pub fn machine(self, at: Place, config: VmConfig, power: Power) -> Self {
         self.with(|scene| {
@@ -321,10 +348,10 @@ impl Scene {
     /// What the plan says as things stand.
     pub fn next(&self) -> Step {
         let snapshot = Snapshot::new(self.sites.iter().cloned().map(Arc::new).collect());
-        let others = self.others.clone();
         let observed = Observed {
             snapshot: &snapshot,
-            others: &LazyClaims::new(Box::new(|| others)),
+            claims: &self.claims,
+            withheld: &|vmid| self.withheld.contains(&vmid),
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
@@ -339,7 +366,7 @@ impl Scene {
         for _ in 0..50 {
             match self.next() {
                 Step::Record(next) => self.recorded = *next,
-                Step::Look(Look::Volumes(place)) => {
+                Step::Look(Look::Volumes(place) | Look::Vacancy(place)) => {
                     self.volumes.insert(place, Volumes::Known(Stored::default()));
                 }
                 Step::Look(Look::Machine(place)) => {

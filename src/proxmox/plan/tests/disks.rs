@@ -289,7 +289,7 @@ fn a_node_needs_room_for_all_disks_together_on_each_storage() {
     let claimed = |storage: &str| {
         fast(asking(10, Some("fast")), 15).with(|scene| {
             let disks = vec![ClaimedDisk { storage: Some(storage.into()), bytes: 6 * GIB }];
-            scene.others.machines.push(Claim { disks, ..claim("b", 610, 1, 0) });
+            scene.placed(Claim { disks, ..claim("b", 610, 1, 0) });
         })
     };
     assert_eq!(claimed("fast").outcome(), "wait NoNodeAvailable");

@@ -97,8 +97,7 @@ fn a_template_is_found_by_its_number_its_name_or_its_tag_and_never_guessed() {
 fn what_is_in_flight_and_the_reserve_count() {
     let claim = |node: &str, vmid, memory: u64, disk: u64| {
         Scene::new().with(|scene| {
-            scene.others.vmids.insert(vmid);
-            scene.others.machines.push(self::claim(node, vmid, memory, disk));
+            scene.placed(self::claim(node, vmid, memory, disk));
         })
     };
     assert_eq!(claim("a", 600, 62, 0).outcome(), "clone 9000 to a/601");
@@ -187,8 +186,17 @@ fn a_vmid_is_free_if_nobody_has_it_and_no_volume_is_left_of_it() {
         (entry.kind, entry.details) = (GuestKind::Lxc, None);
     });
     assert_eq!(container.outcome(), "clone 9000 to a/601");
-    let claimed = Scene::new().with(|scene| scene.others.vmids.extend([600, 601]));
+    let claimed =
+        Scene::new().with(|scene| [600, 601].into_iter().for_each(|vmid| scene.placed(self::claim("b", vmid, 0, 0))));
     assert_eq!(claimed.outcome(), "clone 9000 to a/602");
+    let withheld = Scene::new().with(|scene| scene.withheld.extend([600, 602]));
+    assert_eq!(withheld.outcome(), "clone 9000 to a/601");
+    let considered = Scene::new().with(|scene| scene.other(Holding { candidate: Some(600), ..Holding::default() }));
+    assert_eq!(considered.outcome(), "clone 9000 to a/601");
+    let own = Scene::new().with(|scene| {
+        scene.claims.put(&owner().uid, Holding { candidate: Some(600), ..Holding::default() });
+    });
+    assert_eq!(own.outcome(), "clone 9000 to a/600");
     assert_eq!(Scene::new().stored(place("a", 600), &["local:600/disk"]).outcome(), "clone 9000 to a/601");
     let unknown = Scene::new().with(|scene| {
         scene.volumes.insert(place("a", 600), Volumes::Unknown("storage nfs is not available".into()));

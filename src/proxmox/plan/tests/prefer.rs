@@ -21,9 +21,9 @@ fn the_node_with_most_left_of_what_it_has_least_of_is_chosen() {
         ("memory", |scene| node(scene, "a", |node| node.used_memory = 8 * GIB)),
         ("load", |scene| node(scene, "a", |node| node.cpu_load = 500)),
         ("storage", |scene| node(scene, "a", |node| node.storages[0].avail = 300 * GIB)),
-        ("memory in flight", |scene| scene.others.machines.push(claim("a", 610, 8, 0))),
-        ("storage in flight", |scene| scene.others.machines.push(claim("a", 610, 0, 700))),
-        ("cores in flight", |scene| scene.others.machines.push(Claim { cores: 8, ..claim("a", 610, 0, 0) })),
+        ("memory in flight", |scene| scene.placed(claim("a", 610, 8, 0))),
+        ("storage in flight", |scene| scene.placed(claim("a", 610, 0, 700))),
+        ("cores in flight", |scene| scene.placed(Claim { cores: 8, ..claim("a", 610, 0, 0) })),
     ];
     for (what, change) in busy {
         assert_eq!(by(Policy::MostFree).with(change).outcome(), "clone 9001 to b/600", "{what}");
@@ -43,7 +43,7 @@ fn machines_of_a_group_are_spread_while_another_node_has_room() {
     let spread = |claims: Vec<Claim>| {
         by(Policy::Spread).with(|scene| {
             scene.spec().placement.group = Some("web".into());
-            scene.others.machines = claims;
+            claims.into_iter().for_each(|claim| scene.placed(claim));
         })
     };
     assert_eq!(spread(vec![]).outcome(), "clone 9000 to a/600");
@@ -77,7 +77,7 @@ fn disks_in_flight_count_on_their_storage_and_on_a_shared_one_from_every_node() 
                 state.storages[0].shared = shared;
             }
             let disks = vec![ClaimedDisk { storage: Some(on.into()), bytes: 981 * GIB }];
-            scene.others.machines.push(Claim { disks, ..claim(from, 610, 0, 0) });
+            scene.placed(Claim { disks, ..claim(from, 610, 0, 0) });
         })
     };
     assert_eq!(scene(false, "local", "a").outcome(), "clone 9001 to b/600");

@@ -25,7 +25,7 @@ fn listed(scene: &mut Scene, number: u32, template: Vmid) -> String {
 
 #[test]
 fn no_more_clones_of_a_template_run_than_may() {
-    let with = |cloning: Vec<Cloning>| chosen().with(|scene| scene.others.cloning = cloning);
+    let with = |cloning: Vec<Cloning>| chosen().with(|scene| scene.cloning(cloning));
     assert_eq!(with(vec![]).outcome(), "clone 9000 to a/600");
     assert_eq!(with(vec![begun(9000, None)]).outcome(), "clone 9000 to a/600");
     assert_eq!(with(vec![begun(9000, None), begun(9000, None)]).outcome(), "wait Queued");
@@ -36,8 +36,8 @@ fn no_more_clones_of_a_template_run_than_may() {
 
 #[test]
 fn no_more_clones_of_a_node_run_than_may() {
-    let cloning = (9001..9005).map(|template| begun(template, None)).collect();
-    assert_eq!(chosen().with(|scene| scene.others.cloning = cloning).outcome(), "wait Queued");
+    let cloning = (9001..9005).map(|template| begun(template, None));
+    assert_eq!(chosen().with(|scene| scene.cloning(cloning)).outcome(), "wait Queued");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn clones_that_others_began_count_and_ours_count_once() {
     assert_eq!(foreign.outcome(), "wait Queued");
     let known = chosen().with(|scene| {
         let upid = listed(scene, 1, 9000);
-        scene.others.cloning = vec![begun(9000, Some(&upid))];
+        scene.cloning([begun(9000, Some(&upid))]);
     });
     assert_eq!(known.outcome(), "clone 9000 to a/600");
 }
@@ -58,8 +58,10 @@ fn clones_that_others_began_count_and_ours_count_once() {
 fn who_chose_first_goes_first_and_is_told_how_many_are_before_it() {
     let with = |turns: Vec<Turn>| {
         let mut scene = chosen().with(|scene| {
-            scene.others.cloning = vec![begun(9000, None)];
-            scene.others.waiting = turns;
+            scene.cloning([begun(9000, None)]);
+            for turn in turns {
+                scene.other(Holding { clone: Some(CloneState::Waiting(turn)), ..Holding::default() });
+            }
         });
         match scene.settle() {
             Step::Wait(reason) => reason.message,
@@ -77,7 +79,7 @@ fn who_chose_first_goes_first_and_is_told_how_many_are_before_it() {
 
 #[test]
 fn nothing_is_looked_at_while_a_machine_waits_and_what_was_begun_does_not_wait() {
-    let full = || chosen().with(|scene| scene.others.cloning = vec![begun(9000, None), begun(9000, None)]);
+    let full = || chosen().with(|scene| scene.cloning([begun(9000, None), begun(9000, None)]));
     assert_eq!(word(&full().next()), "wait Queued");
     let made = full().machine(place("a", 600), cloned_config(600), Power::Stopped);
     assert!(made.outcome().starts_with("configure a/600"));

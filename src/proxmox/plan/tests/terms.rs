@@ -56,7 +56,7 @@ fn a_namespace_has_no_more_machines_than_it_may() {
     let with = |most: usize, has: usize| {
         Scene::new().with(|scene| {
             scene.terms().most_machines = Some(most);
-            scene.others.of_namespace = has;
+            (0..has).zip(700..).for_each(|(_, vmid)| scene.placed(claim("b", vmid, 0, 0)));
         })
     };
     assert_eq!(with(2, 1).outcome(), "clone 9000 to a/600");
@@ -95,7 +95,7 @@ fn an_address_that_another_object_asks_for_just_now_is_refused() {
     let scene = Scene::new().with(|scene| {
         asks_for_mac(scene);
         let addresses = Addresses { macs: [MAC.to_owned()].into(), ..Addresses::default() };
-        scene.others.machines.push(Claim { addresses, ..claim("b", 601, 0, 0) });
+        scene.placed(Claim { addresses, ..claim("b", 601, 0, 0) });
     });
     assert_eq!(scene.outcome(), "stall AddressTaken");
 }

@@ -191,7 +191,8 @@ impl Walk {
         };
         let observed = Observed {
             snapshot: &snapshot,
-            others: &LazyClaims::new(Box::new(Claims::default)),
+            claims: &Claims::default(),
+            withheld: &|_| false,
             machines: &self.machines,
             volumes: &self.volumes,
             tasks: &self.tasks,
@@ -208,7 +209,7 @@ impl Walk {
                 self.machines.insert(place.clone(), world.sight(&place));
                 true
             }
-            Step::Look(Look::Volumes(place)) => {
+            Step::Look(Look::Volumes(place) | Look::Vacancy(place)) => {
                 self.volumes.insert(place.clone(), world.stored(&place));
                 true
             }
