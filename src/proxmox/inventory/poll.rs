@@ -29,6 +29,10 @@ const CONCURRENCY: usize = 8;
 /// The longest wait after failures.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// For each second that a poll takes there are so many until the next, however often the poller is woken: else one whose
+/// lists are long would ask all the time while much is made.
+const BREATH: u32 = 2;
+
 /// How often the endpoints of a site are asked whether they are the same cluster.
 const COMPARE_ENDPOINTS: Duration = Duration::from_secs(600);
 
@@ -61,11 +65,17 @@ impl Poller {
         loop {
             let number = *control.begun.borrow() + 1;
             control.begun.send_replace(number);
+            let begun = Instant::now();
             tokio::select! {
                 () = self.poll(control, &mut state, &mut memory) => {}
                 () = shutdown.cancelled() => return,
             }
             control.finished.send_replace(number);
+            let breath = begun.elapsed().saturating_mul(BREATH).min(self.fast);
+            tokio::select! {
+                () = sleep(breath) => {}
+                () = shutdown.cancelled() => return,
+            }
             tokio::select! {
                 () = sleep(self.pause(control, &state, &memory)) => {}
                 () = control.wake.notified() => {}
