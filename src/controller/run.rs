@@ -15,7 +15,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
-    core::DeserializeGuard,
+    core::{DeserializeGuard, object::HasStatus},
     runtime::{
         Controller, WatchStreamExt,
         controller::{self, Action, Config},
@@ -26,7 +26,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -40,7 +40,10 @@ use crate::{
 };
 
 /// Objects that reconcile at the same time, at most.
-const CONCURRENCY: u16 = 64;
+const CONCURRENCY: usize = 64;
+/// What the controller of kube is told instead: the objects that it holds back have their turn in the order of their hashes, so
+/// that some would have none for as long as there are many.
+const ANY: u16 = 0;
 /// How long one reconcile may take: longer than the longest time limit of a single call to Proxmox.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 /// Writes that come close together wake an object once.
@@ -99,7 +102,16 @@ pub trait Reconciler: Send + Sync + 'static {
 
 /// A kind that can be reconciled.
 pub trait Kind:
-    Resource<DynamicType = ()> + Conditioned + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+    Resource<DynamicType = ()>
+    + HasStatus<Status: Serialize>
+    + Conditioned
+    + Serialize
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
 {
     /// Where its objects are.
     fn api(client: &Client, object: &Self) -> Api<Self>;
@@ -208,6 +220,11 @@ enum Failure {
 struct Context<R: Reconciler> {
     reconciler: Arc<R>,
     pace: Arc<Pace>,
+    /// The objects as they are now.
+    store: Store<DeserializeGuard<R::Kind>>,
+    /// Taken in turn: who has waited longest is the next.
+    turns: Semaphore,
+    stop: CancellationToken,
     client: Client,
     recorder: Recorder,
     metrics: Metrics,
@@ -226,17 +243,20 @@ pub async fn run<R: Reconciler>(wiring: &Wiring, kind: &'static str, reconciler:
     let context = Arc::new(Context {
         reconciler,
         pace,
+        store: store.clone(),
+        turns: Semaphore::new(CONCURRENCY),
+        stop: stop.clone(),
         client: client.clone(),
         recorder: recorder.clone(),
         metrics: telemetry.metrics.clone(),
         kind,
     });
     let results = Controller::for_stream(changes, store.clone())
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .with_config(Config::default().concurrency(ANY).debounce(DEBOUNCE))
         .reconcile_on(UnboundedReceiverStream::new(receiver))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
-            |object, context| async move { one(&context, &object).await },
+            |object, context| async move { in_turn(&context, &object).await },
             |object, failure: &Failure, context| {
                 let delay = context.pace.failed(&key(&ObjectRef::from(&*object)));
                 tracing::warn!(error = %failure, retry_after = ?delay, "reconcile failed");
@@ -334,6 +354,19 @@ impl Drop for Counted<'_> {
 /// Whether an object was written or is gone since it was read.
 fn is_outdated(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
+}
+
+/// Reconciles an object when its turn has come, as it is then.
+async fn in_turn<R: Reconciler>(context: &Context<R>, object: &DeserializeGuard<R::Kind>) -> Result<Action, Failure> {
+    let _turn = tokio::select! {
+        turn = context.turns.acquire() => turn,
+        () = context.stop.cancelled() => return Ok(Action::await_change()),
+    };
+    match context.store.get(&ObjectRef::from(object)) {
+        // What waits may be many, and needs no room for a whole reconcile meanwhile.
+        Some(object) => Box::pin(one(context, &object)).await,
+        None => Ok(Action::await_change()),
+    }
 }
 
 async fn one<R: Reconciler>(context: &Context<R>, object: &DeserializeGuard<R::Kind>) -> Result<Action, Failure> {
