@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{Api, Resource, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
+use kube::{Api, Resource, ResourceExt, api::PostParams, core::object::HasStatus, runtime::reflector::ObjectRef};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -17,9 +17,14 @@ use super::run::{Kind, Waker};
 /// What the API server answers.
 pub async fn replace<K>(api: &Api<K>, before: &K, after: &K) -> Result<Option<K>, kube::Error>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+    K: Resource<DynamicType = ()>
+        + HasStatus<Status: Serialize>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + std::fmt::Debug,
 {
-    let same = match (serde_json::to_value(before), serde_json::to_value(after)) {
+    let same = match (serde_json::to_value(before.status()), serde_json::to_value(after.status())) {
         (Ok(before), Ok(after)) => timeless(before) == timeless(after),
         _ => false,
     };
