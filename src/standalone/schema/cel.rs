@@ -5,7 +5,7 @@
 //! no `type()`; a rule that uses what it does not have refuses every object, and says so.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kube::core::cel::{
     KubeCelExt,
@@ -16,6 +16,9 @@ use serde_json::Value;
 use super::validate::child;
 use super::{ListKind, Schema, Type};
 use crate::standalone::status::{FieldError, Problem, shown};
+
+/// All functions that rules may call.
+static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
 
 /// One rule of a schema.
 #[derive(Debug)]
@@ -63,6 +66,12 @@ impl Rule {
             field: text("fieldPath").unwrap_or_default().trim_start_matches('.').to_owned(),
             source,
         })
+    }
+
+    /// Whether it says something of a value. What is as it was may stay so, whatever the rules say today; only what they say of
+    /// the change itself counts.
+    fn concerns(&self, is_new: bool, unchanged: bool) -> bool {
+        if self.is_transition { !is_new || self.optional_old } else { !unchanged }
     }
 
     /// The message for people; a failing `messageExpression` counts as none, as in Kubernetes.
@@ -130,23 +139,25 @@ impl Schema {
     fn check_own_rules(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let type_name = self.kind.map_or("", Type::name);
         let unchanged = old == Some(value);
-        let mut root = Context::default().with_all();
-        root.add_variable_from_value("self", self.to_cel(value));
-        for rule in &self.rules {
+        let mut rules = self.rules.iter().filter(|rule| rule.concerns(old.is_none(), unchanged)).peekable();
+        if rules.peek().is_none() {
+            return;
+        }
+        let now = self.to_cel(value);
+        let before = old.map(|old| if unchanged { now.clone() } else { self.to_cel(old) });
+        let mut root = FUNCTIONS.new_inner_scope();
+        root.add_variable_from_value("self", now);
+        for rule in rules {
             let mut context = root.new_inner_scope();
-            match old {
-                _ if !rule.is_transition => {}
-                Some(old) if rule.optional_old => {
-                    context.add_variable_from_value(
-                        "oldSelf",
-                        cel::Value::Opaque(Arc::new(OptionalValue::of(self.to_cel(old)))),
-                    );
-                }
-                None if rule.optional_old => {
-                    context.add_variable_from_value("oldSelf", cel::Value::Opaque(Arc::new(OptionalValue::none())));
-                }
-                Some(old) => context.add_variable_from_value("oldSelf", self.to_cel(old)),
-                None => continue,
+            if rule.is_transition {
+                let old = match before.clone() {
+                    old if rule.optional_old => {
+                        cel::Value::Opaque(Arc::new(old.map_or_else(OptionalValue::none, OptionalValue::of)))
+                    }
+                    Some(old) => old,
+                    None => continue,
+                };
+                context.add_variable_from_value("oldSelf", old);
             }
             let error = match rule.program.execute(&context) {
                 Ok(cel::Value::Bool(true)) => continue,
@@ -159,9 +170,7 @@ impl Schema {
                     FieldError::invalid(path, &type_name.into(), format!("{error} evaluating rule: {named}"))
                 }
             };
-            if rule.is_transition || !unchanged {
-                errors.push(error);
-            }
+            errors.push(error);
         }
     }
 
@@ -236,6 +245,9 @@ fn escaped(name: &str) -> String {
     ];
     if RESERVED.contains(&name) {
         return format!("__{name}__");
+    }
+    if !name.contains("__") && !name.contains(['.', '-', '/']) {
+        return name.to_owned();
     }
     name.replace("__", "__underscores__").replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
 }
