@@ -250,13 +250,16 @@ async fn writes_are_forms_and_deletes_have_a_query() {
 }
 
 #[tokio::test]
-async fn every_write_has_a_connection_of_its_own() {
+async fn a_write_uses_no_connection_that_has_idled() {
     let server = PveServer::start(|_| Reply::data(UPID)).await;
     let client = server.client();
     for _ in 0..3 {
         client.start("pve1", 600).await.unwrap();
     }
-    assert_eq!(server.connections(), 3);
+    assert_eq!(server.connections(), 1);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    client.start("pve1", 600).await.unwrap();
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub struct Client {
     timeouts: Timeouts,
     /// Keeps connections, as long as Proxmox does.
     reads: reqwest::Client,
-    /// A connection for each request: one that is closed while it idles would leave a write's effect unknown.
+    /// Keeps connections for a moment.
     writes: reqwest::Client,
     /// Told of each exchange.
     observer: Option<Observer>,
@@ -62,8 +62,8 @@ impl Client {
         Ok(Self {
             current: AtomicUsize::new(0),
             auth: auth::Auth::new(credentials)?,
-            reads: transport::http_client(tls.clone(), &timeouts, transport::Pool::Kept)?,
-            writes: transport::http_client(tls, &timeouts, transport::Pool::None)?,
+            reads: transport::http_client(tls.clone(), &timeouts, transport::IDLE)?,
+            writes: transport::http_client(tls, &timeouts, transport::FRESH)?,
             endpoints,
             timeouts,
             observer: None,

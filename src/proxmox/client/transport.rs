@@ -17,7 +17,11 @@ use serde_json::Value;
 use super::{ApiError, Client, Endpoint, Error, Result, Timeouts, exchange, form::Params, tls::FingerprintMismatch};
 
 /// Proxmox closes a connection that idles for 5 s (`PVE::APIServer::AnyEvent`); ours go before.
-const IDLE: Duration = Duration::from_secs(3);
+pub(super) const IDLE: Duration = Duration::from_secs(3);
+
+/// A write goes over a connection only that was in use just now: one that is closed while it idles would leave the effect
+/// unknown.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// Where tickets come from.
 pub(super) const LOGIN: &str = "/access/ticket";
@@ -25,14 +29,8 @@ pub(super) const LOGIN: &str = "/access/ticket";
 /// How often a read is repeated when its connection broke.
 const RETRIES: usize = 2;
 
-/// What becomes of a connection after its request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pool {
-    Kept,
-    None,
-}
-
-pub(super) fn http_client(tls: rustls::ClientConfig, timeouts: &Timeouts, pool: Pool) -> Result<reqwest::Client> {
+/// A client whose connections are used again for so long.
+pub(super) fn http_client(tls: rustls::ClientConfig, timeouts: &Timeouts, idle: Duration) -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
@@ -40,8 +38,8 @@ pub(super) fn http_client(tls: rustls::ClientConfig, timeouts: &Timeouts, pool: 
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(timeouts.connect)
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(if pool == Pool::Kept { 16 } else { 0 })
+        .pool_idle_timeout(idle)
+        .pool_max_idle_per_host(16)
         .user_agent(concat!("cloudfaster/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Error::Settings(format!("the HTTP client cannot be set up: {error}")))
