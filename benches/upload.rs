@@ -26,6 +26,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client, api::PostParams};
+use mimalloc::MiMalloc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,6 +37,10 @@ const KEY: &str = "the benchmark's key";
 const MIB: usize = 1 << 20;
 /// The size of each file in the archive, in MiB.
 const FILE: u64 = 64;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(clap::Parser)]
 struct Arguments {
