@@ -30,6 +30,7 @@ use kube::{
     api::PostParams,
     runtime::{WatchStreamExt, watcher},
 };
+use mimalloc::MiMalloc;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -40,6 +41,10 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 const KEY: &str = "the benchmark's key";
 const READERS: usize = 16;
 const READING: Duration = Duration::from_secs(5);
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(clap::Parser)]
 struct Arguments {
@@ -79,7 +84,8 @@ async fn main() {
     until_ready(&http, &url, &client).await;
 
     println!("POST /vm {rate} a second for {seconds} s");
-    let begun = Instant::now();
+    simulator.forget_requests();
+    let (begun, written) = (Instant::now(), version(&client).await);
     let mut ticks = interval(Duration::from_secs(1) / u32::try_from(rate).unwrap());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut requests = Vec::new();
@@ -106,6 +112,14 @@ async fn main() {
     part("- answered", |_, seen| seen.held, |answer, _| Some(answer.answered));
 
     at_rest(&client).await;
+    println!("  all ready after {:.1} s; for each of them", begun.elapsed().as_secs_f64());
+    let each = |count: u64| count as f64 / made.len() as f64;
+    println!("  - {:.1} writes to Kubernetes", each(version(&client).await - written));
+    let asked = simulator.request_counts();
+    println!("  - {:.1} requests to Proxmox", each(asked.values().sum()));
+    for (what, count) in asked.iter().filter(|(_, count)| each(**count) >= 0.1) {
+        println!("    {:5.1} {what}", each(*count));
+    }
     let numbers: Arc<Vec<String>> = Arc::new(made.iter().filter_map(|answer| answer.vm_id.clone()).collect());
     let read = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
@@ -179,6 +193,12 @@ async fn set_up(client: &Client, endpoint: &str, fingerprint: &str) {
     });
     let cluster: ProxmoxCluster = serde_json::from_value(cluster).unwrap();
     Api::all(client.clone()).create(&PostParams::default(), &cluster).await.unwrap();
+}
+
+/// Counts what was written to the control plane.
+async fn version(client: &Client) -> u64 {
+    let list = Api::<Namespace>::all(client.clone()).list(&Default::default()).await.unwrap();
+    list.metadata.resource_version.unwrap().parse().unwrap()
 }
 
 /// Waits until every machine is as it was asked for: nothing else is done then.
