@@ -45,8 +45,28 @@ impl Changes {
 }
 
 fn is_same_guest(one: &VmEntry, other: &VmEntry) -> bool {
-    let comparable = |vm: &VmEntry| VmEntry { uptime: 0, details_due: false, ..vm.clone() };
-    comparable(one) == comparable(other)
+    let VmEntry {
+        node,
+        proxmox_node,
+        kind,
+        name,
+        template,
+        status,
+        lock,
+        tags,
+        pool,
+        max_memory,
+        max_disk,
+        uptime: _,
+        details,
+        details_due: _,
+    } = one;
+    let place =
+        (node, proxmox_node, kind, template) == (&other.node, &other.proxmox_node, &other.kind, &other.template);
+    let state =
+        (status, lock, max_memory, max_disk) == (&other.status, &other.lock, &other.max_memory, &other.max_disk);
+    let texts = (name, tags, pool) == (&other.name, &other.tags, &other.pool);
+    place && state && texts && *details == other.details
 }
 
 /// The keys whose values differ, or that only one of the maps has.

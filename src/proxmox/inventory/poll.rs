@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// For each second that a poll takes there are so many until the next, however often the poller is woken: else one whose
 /// lists are long would ask all the time while much is made.
-const BREATH: u32 = 2;
+const BREATH: u32 = 4;
 
 /// How often the endpoints of a site are asked whether they are the same cluster.
 const COMPARE_ENDPOINTS: Duration = Duration::from_secs(600);
