@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The header by which a client that asks again is told the same.
-pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How often it is tried to take back what may have been made.
 const WITHDRAWALS: u32 = 20;
@@ -86,7 +86,8 @@ where
             Relation::Ours | Relation::Repeated if !going => Ok(object),
             Relation::KeyReused => {
                 let why = "the key was used for another request";
-                Err(Problem::fault(Fault::value(("header", IDEMPOTENCY_KEY), why, &object.name_any())))
+                let given = self.attempt.key.as_deref().unwrap_or_default();
+                Err(Problem::fault(Fault::value(("header", IDEMPOTENCY_KEY), why, given)))
             }
             Relation::Ours | Relation::Repeated | Relation::Other => Err(Problem::conflict(if going {
                 format!("A {word} named {called} of this user is being deleted; try again later")
