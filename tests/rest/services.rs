@@ -214,6 +214,15 @@ async fn a_name_that_is_taken_is_refused_and_says_so() {
         others.status == 409 && detail(&others) == "The name shop is that of another service; choose another"
     })
     .await;
+    // What would be that of its Filebrowser.
+    let mimic = admin.form("/service", &service("8", "shop-filebrowser")).await;
+    assert_eq!(
+        (mimic.status, detail(&mimic)),
+        (409, "The name shop-filebrowser is that of another service; choose another")
+    );
+    // Databases alone have no name that anybody could take.
+    let databases = "userid=8&service_name=db&service_types=Redis";
+    assert_eq!(admin.form("/service", databases).await.status, 201);
     let at_once =
         join_all((0..4).map(|_| admin.form("/service", "userid=7&service_name=db&service_types=Redis"))).await;
     let mut statuses: Vec<u16> = at_once.iter().map(|answer| answer.status).collect();

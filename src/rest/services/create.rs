@@ -128,8 +128,8 @@ async fn make(shim: Arc<Shim>, order: Order) -> Result<Service, Problem> {
     let Order { wanted, mut attempt, host, archive, wait } = order;
     let namespace = shim.places.namespace(&shim, &wanted.userid).await?;
     attempt.object.metadata.namespace = Some(namespace.clone());
-    if host.spec.proxy.is_some() && shim.services.has_name(&attempt.object) {
-        let name = object::hostname(&attempt.object);
+    let domain = host.spec.proxy.as_ref().map(|proxy| proxy.domain.as_str());
+    if let Some(name) = domain.and_then(|domain| shim.services.taken(&attempt.object, domain)) {
         return Err(Problem::conflict(format!("The name {name} is that of another service; choose another")));
     }
     if let Some((archive, store)) = archive {
