@@ -7,7 +7,11 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Shim,
@@ -100,6 +104,19 @@ where
     /// What becomes of it.
     pub fn follow(&self, object: &K) -> watch::Receiver<Option<Arc<K>>> {
         self.seen.follow(&name(object))
+    }
+
+    /// Waits until something becomes of it; whether that was before the time was over, and the shim was to end.
+    pub async fn changes(
+        &self,
+        follow: &mut watch::Receiver<Option<Arc<K>>>,
+        until: Instant,
+        end: &CancellationToken,
+    ) -> bool {
+        tokio::select! {
+            changed = timeout_at(until, follow.changed()) => matches!(changed, Ok(Ok(()))),
+            () = end.cancelled() => false,
+        }
     }
 
     /// Removes it, unless it has changed meanwhile; then as it is now.

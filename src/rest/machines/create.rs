@@ -8,7 +8,7 @@ use axum::{
 };
 use http::StatusCode;
 use kube::{Api, ResourceExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     object,
@@ -123,8 +123,7 @@ impl MakingVm<'_> {
             if is_held(&vm) {
                 return Ok(vm);
             }
-            let over = is_stalled(&vm) || timeout_at(until, follow.changed()).await.is_err();
-            if !over {
+            if !is_stalled(&vm) && self.changes(&mut follow, until, &self.shim.closed).await {
                 continue;
             }
             let Some(newer) = self.give_up(&vm).await? else { return Err(refusal(&vm)) };
@@ -145,7 +144,7 @@ impl MakingVm<'_> {
     async fn ready(&self, mut vm: ProxmoxVM, until: Instant) -> ProxmoxVM {
         let mut follow = self.follow(&vm);
         while !is_ready(&vm) && !is_stalled(&vm) {
-            if !matches!(timeout_at(until, follow.changed()).await, Ok(Ok(()))) {
+            if !self.changes(&mut follow, until, &self.shim.closing).await {
                 break;
             }
             match follow.borrow_and_update().clone() {

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::StatusCode;
 use kube::{Api, ResourceExt, api::PostParams};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     object,
@@ -168,7 +168,7 @@ impl Making<'_, DockerService> {
             service = (*seen).clone();
         }
         while !is_ready(&service) && !is_stalled(&service) {
-            if !matches!(timeout_at(until, follow.changed()).await, Ok(Ok(()))) {
+            if !self.changes(&mut follow, until, &self.shim.closing).await {
                 break;
             }
             match follow.borrow_and_update().clone() {
