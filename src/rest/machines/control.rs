@@ -85,14 +85,15 @@ pub async fn control_vm(
     caller: Caller,
     Segments((vm_id, action)): Segments<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    caller.needs(&[Scope::Vms])?;
+    caller.needs(&[Scope::Vms]).or_else(|why| caller.refused(&action, "", &vm_id, why))?;
     let known = ACTIONS.iter().find(|(word, _)| *word == action);
     let Some((word, fate)) = known else {
         let words = ACTIONS.map(|(word, _)| word);
         return Err(Problem::fault(Fault::not_among(("path", "action"), &words, &action)));
     };
     let vmid = number(&vm_id)?;
-    let vm = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing)?;
+    let found = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing);
+    let vm = found.or_else(|why| caller.refused(word, "", &vm_id, why))?;
     let change = match fate {
         Fate::Power(state) => Change::Patch(json!({"metadata": {}, "spec": {"powerState": state}})),
         Fate::Gone => Change::Delete,

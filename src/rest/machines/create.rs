@@ -68,7 +68,7 @@ pub async fn create_vm(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Vm>), Problem> {
-    caller.needs(&[Scope::Vms])?;
+    caller.needs(&[Scope::Vms]).or_else(|why| caller.refused("create", "", "", why))?;
     let mut faults = Vec::new();
     let mut note = |fault| faults.push(fault);
     let wait = patience::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
@@ -80,9 +80,7 @@ pub async fn create_vm(
         return Err(Problem::unavailable("No ProxmoxCluster has a template yet"));
     }
     let wanted = Wanted::read(&form, &known, faults)?;
-    if !caller.reaches(&wanted.userid) {
-        return Err(Problem::forbidden("API Key is bound to another user"));
-    }
+    caller.reach(&wanted.userid).or_else(|why| caller.refused("create", &wanted.userid, &wanted.vm_name, why))?;
     let cluster = shim.cluster_for(&wanted.os)?;
     let attempt =
         object::attempt(&wanted, &cluster, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;

@@ -69,7 +69,7 @@ pub async fn create_service(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Service>), Problem> {
-    caller.needs(&[Scope::Services])?;
+    caller.needs(&[Scope::Services]).or_else(|why| caller.refused("create service", "", "", why))?;
     let mut faults = Vec::new();
     let mut note = |fault| faults.push(fault);
     let wait = patience::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
@@ -78,9 +78,7 @@ pub async fn create_service(
     let (form, archive) = receive(&shim, request).await?;
     let sha256 = archive.as_ref().map(|(archive, _)| archive.sha256.as_str());
     let wanted = Wanted::read(&form, sha256, faults)?;
-    if !caller.reaches(&wanted.userid) {
-        return Err(Problem::forbidden("API Key is bound to another user"));
-    }
+    caller.reach(&wanted.userid).or_else(|why| caller.refused("create service", &wanted.userid, &wanted.name, why))?;
     let host = shim.docker_host()?;
     let attempt =
         object::attempt(&wanted, &host, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
