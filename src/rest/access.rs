@@ -56,12 +56,30 @@ impl Caller {
         self.key.user.as_deref().is_none_or(|bound| bound == userid)
     }
 
+    /// Makes sure that the key reaches what is a user's.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn reach(&self, userid: &str) -> Result<(), Problem> {
+        if self.reaches(userid) { Ok(()) } else { Err(Problem::forbidden("API Key is bound to another user")) }
+    }
+
     /// Whether the key reaches an object.
     pub fn sees(&self, object: &impl ResourceExt) -> bool {
         match &self.key.user {
             None => true,
             Some(bound) => object.labels().get(api::USER) == Some(&names::user(bound)),
         }
+    }
+
+    /// Logs a change that comes to nothing, for that reason.
+    ///
+    /// # Errors
+    /// That reason, always.
+    pub fn refused<T>(&self, change: &str, user: &str, object: &str, why: Problem) -> Result<T, Problem> {
+        let refused = Err(why);
+        self.log(change, user, object, &refused);
+        refused
     }
 
     /// Logs what became of a change.

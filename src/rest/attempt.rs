@@ -25,6 +25,8 @@ const LABEL: usize = 40;
 pub struct Attempt<K> {
     /// What is made.
     pub object: K,
+    /// The idempotency key, if there is one.
+    pub key: Option<String>,
     /// The selector that finds the objects of the same idempotency key, if there is one.
     pub selector: Option<String>,
 }
@@ -65,7 +67,8 @@ impl<K: Resource<DynamicType = ()>> Attempt<K> {
         let annotations =
             [(USERID, userid.to_owned()), (WANTED, hash.to_owned()), (ATTEMPT, Uuid::new_v4().to_string())];
         object.annotations_mut().extend(annotations.map(|(name, value)| (name.to_owned(), value)));
-        Self { object, selector: mark.map(|mark| format!("{IDEMPOTENCY}={mark}")) }
+        let key = key.map(str::to_owned);
+        Self { object, key, selector: mark.map(|mark| format!("{IDEMPOTENCY}={mark}")) }
     }
 
     /// How an object that is there is related to this attempt.

@@ -86,6 +86,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Everything that is answered.
 pub fn router(shim: Arc<Shim>) -> Router {
     let (endpoints, document) = endpoints().split_for_parts();
+    let addresses: Arc<[String]> = document.paths.paths.keys().cloned().chain([DOCUMENT.to_owned()]).collect();
     let config = Config::from(DOCUMENT).validator_url("none").try_it_out_enabled(true).display_request_duration(true);
     let page: Router<Arc<Shim>> = SwaggerUi::new("/docs").config(config).url(DOCUMENT, document).into();
     let page = page.layer(middleware::map_response(async |mut response: Response| {
@@ -95,7 +96,7 @@ pub fn router(shim: Arc<Shim>) -> Router {
     let origins = &shim.settings.rest_cors_origin;
     let mut router = endpoints
         .merge(page)
-        .fallback(elsewhere)
+        .fallback(async move |request: Request| elsewhere(&addresses, &request))
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(shim.clone(), observe));
     if !origins.is_empty() {
@@ -129,16 +130,21 @@ async fn observe(State(shim): State<Arc<Shim>>, route: Option<MatchedPath>, requ
 }
 
 /// FastAPI sends those who end an address with a slash to the one without.
-async fn elsewhere(State(_): State<Arc<Shim>>, request: Request) -> Response {
+fn elsewhere(addresses: &[String], request: &Request) -> Response {
     let path = request.uri().path();
-    match path.strip_suffix('/') {
-        // Never to another server, as `//example.com` would be.
-        Some(shorter) if shorter.starts_with('/') && !shorter.starts_with("//") && !shorter.ends_with('/') => {
-            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-            Redirect::temporary(&format!("{shorter}{query}")).into_response()
-        }
-        _ => Problem::Told(StatusCode::NOT_FOUND, "Not Found".to_owned()).into_response(),
+    let shorter = path.trim_end_matches('/');
+    // Never to another server, as `//example.com` would be: none of ours begins so.
+    if shorter.len() < path.len() && addresses.iter().any(|address| is_of(address, shorter)) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Redirect::temporary(&format!("{shorter}{query}")).into_response();
     }
+    Problem::Told(StatusCode::NOT_FOUND, "Not Found".to_owned()).into_response()
+}
+
+/// Whether a path is of an address with names in braces, which stand for anything.
+fn is_of(address: &str, path: &str) -> bool {
+    let fits = |(segment, given): (&str, &str)| segment == given || (segment.starts_with('{') && !given.is_empty());
+    address.split('/').count() == path.split('/').count() && address.split('/').zip(path.split('/')).all(fits)
 }
 
 async fn wrong_method() -> Problem {

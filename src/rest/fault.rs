@@ -53,7 +53,7 @@ impl Fault {
 
     /// A value that the rules of this service refuse.
     pub fn value(at: (&str, &str), why: &str, input: &str) -> Self {
-        Self::new("value_error", at, format!("Value error, {why}"), Some(input)).with(json!({"error": why}))
+        Self::new("value_error", at, format!("Value error, {why}"), Some(input)).with(json!({"error": {}}))
     }
 
     /// A text that is too long.
@@ -62,15 +62,26 @@ impl Fault {
         Self::new("string_too_long", at, msg, Some(input)).with(json!({"max_length": most}))
     }
 
-    /// A text that is too short. What it is is not told: it is a password.
-    pub fn too_short(at: (&str, &str), least: usize) -> Self {
-        let msg = format!("String should have at least {least} characters");
-        Self::new("string_too_short", at, msg, None).with(json!({"min_length": least}))
+    /// A text that is too short.
+    pub fn too_short(at: (&str, &str), least: usize, input: &str) -> Self {
+        let characters = if least == 1 { "character" } else { "characters" };
+        let msg = format!("String should have at least {least} {characters}");
+        Self::new("string_too_short", at, msg, Some(input)).with(json!({"min_length": least}))
+    }
+
+    /// The same without what was given: it is a secret.
+    pub fn unsaid(self) -> Self {
+        Self { input: None, ..self }
     }
 
     /// A file where a text is expected.
     pub fn no_text(at: (&str, &str), input: &str) -> Self {
         Self::new("string_type", at, "Input should be a valid string", Some(input))
+    }
+
+    /// A file where a number is expected.
+    pub fn no_number(at: (&str, &str), input: &str) -> Self {
+        Self::new("int_type", at, "Input should be a valid integer", Some(input))
     }
 
     /// None of the values that there are.

@@ -6,7 +6,10 @@ use axum::{body::Body, extract::Request};
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::{
     fault::{Fault, integer},
@@ -40,6 +43,10 @@ enum Value {
 /// The files that a form may have.
 #[derive(Clone, Copy)]
 pub struct Files<'a> {
+    /// Of how many forms a file is taken at the same time.
+    pub turns: &'a Semaphore,
+    /// What is told of one too many.
+    pub busy: &'a str,
     /// The names of the field: there is one file, the last that comes.
     pub names: &'a [&'a str],
     /// How its name has to end, in lower case.
@@ -50,13 +57,21 @@ pub struct Files<'a> {
     pub most: u64,
 }
 
+impl<'a> Files<'a> {
+    fn turn(&self) -> Result<SemaphorePermit<'a>, Problem> {
+        self.turns.try_acquire().map_err(|_| Problem::unavailable(self.busy))
+    }
+}
+
 /// What a form brought.
 #[derive(Default)]
-pub struct Brought {
+pub struct Brought<'a> {
     /// Its fields.
     pub form: Form,
     /// Its file, whole.
     pub file: Option<Incoming>,
+    /// The turn that the file has, for as long as something is done with it.
+    pub turn: Option<SemaphorePermit<'a>>,
 }
 
 /// Reads a form. Without one there are no fields.
@@ -66,18 +81,19 @@ pub struct Brought {
 /// be understood.
 pub async fn read(request: Request) -> Result<Form, Problem> {
     let reading = read_within(request, None);
-    Ok(timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))?.form)
+    Ok(timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late(PATIENCE)))?.form)
 }
 
 /// Reads a form that may have a file, which is kept in a temporary file and never whole in memory.
 ///
 /// # Errors
 /// As [`read`], and when the file has another name.
-pub async fn read_with_files(request: Request, files: Files<'_>) -> Result<Brought, Problem> {
-    timeout(UPLOAD_PATIENCE, read_within(request, Some(files))).await.unwrap_or_else(|_| Err(late()))
+pub async fn read_with_files<'a>(request: Request, files: Files<'a>) -> Result<Brought<'a>, Problem> {
+    let reading = read_within(request, Some(files));
+    timeout(UPLOAD_PATIENCE, reading).await.unwrap_or_else(|_| Err(late(UPLOAD_PATIENCE)))
 }
 
-async fn read_within(request: Request, files: Option<Files<'_>>) -> Result<Brought, Problem> {
+async fn read_within<'a>(request: Request, files: Option<Files<'a>>) -> Result<Brought<'a>, Problem> {
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -88,7 +104,7 @@ async fn read_within(request: Request, files: Option<Files<'_>>) -> Result<Broug
         return Err(too_large(most));
     }
     if essence.eq_ignore_ascii_case(FORM) {
-        Ok(Brought { form: urlencoded(body).await?, file: None })
+        Ok(Brought { form: urlencoded(body).await?, ..Brought::default() })
     } else if is_multipart {
         multipart(kind, body, most, files).await
     } else {
@@ -104,8 +120,13 @@ fn too_large(most: u64) -> Problem {
     Problem::Told(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {most} bytes"))
 }
 
-fn late() -> Problem {
-    let told = format!("The body did not come within {} s", PATIENCE.as_secs());
+fn late(limit: Duration) -> Problem {
+    let told = format!("The body did not come within {} s", limit.as_secs());
+    Problem::Told(StatusCode::REQUEST_TIMEOUT, told)
+}
+
+fn stalled() -> Problem {
+    let told = format!("Nothing more of the body came for {} s", PATIENCE.as_secs());
     Problem::Told(StatusCode::REQUEST_TIMEOUT, told)
 }
 
@@ -115,7 +136,7 @@ fn broken(why: &str) -> Problem {
 
 async fn urlencoded(body: Body) -> Result<Form, Problem> {
     let body = Limited::new(body, MOST_BYTES).collect();
-    let body = timeout(PATIENCE, body).await.map_err(|_| late())?.map_err(|error| {
+    let body = timeout(PATIENCE, body).await.map_err(|_| late(PATIENCE))?.map_err(|error| {
         if error.is::<LengthLimitError>() {
             too_large(MOST_BYTES as u64)
         } else {
@@ -127,7 +148,7 @@ async fn urlencoded(body: Body) -> Result<Form, Problem> {
     Ok(Form(fields.collect()))
 }
 
-async fn multipart(kind: &str, body: Body, most: u64, files: Option<Files<'_>>) -> Result<Brought, Problem> {
+async fn multipart<'a>(kind: &str, body: Body, most: u64, files: Option<Files<'a>>) -> Result<Brought<'a>, Problem> {
     let boundary = multer::parse_boundary(kind).map_err(|_| broken("Missing boundary in multipart."))?;
     let mut left = most;
     let mut large = false;
@@ -172,15 +193,15 @@ impl From<Problem> for Stop {
 }
 
 /// The parts of a form.
-struct Parts<'a> {
-    parts: multer::Multipart<'a>,
+struct Parts<'a, 'b> {
+    parts: multer::Multipart<'b>,
     /// So many bytes may come of what is kept in memory.
     left: usize,
     files: Option<Files<'a>>,
 }
 
-impl Parts<'_> {
-    async fn read(&mut self) -> Result<Brought, Stop> {
+impl<'a> Parts<'a, '_> {
+    async fn read(&mut self) -> Result<Brought<'a>, Stop> {
         let mut brought = Brought::default();
         while let Some(part) = soon(self.parts.next_field()).await? {
             let name = part.name().unwrap_or_default().to_owned();
@@ -192,7 +213,12 @@ impl Parts<'_> {
                 }
                 Some(file) => {
                     match self.files.filter(|files| files.names.contains(&name.as_str())) {
-                        Some(files) => brought.file = Some(receive(part, &file, files).await?),
+                        Some(files) => {
+                            if brought.turn.is_none() {
+                                brought.turn = Some(files.turn()?);
+                            }
+                            brought.file = Some(receive(part, &file, files).await?);
+                        }
                         // It is passed over, within the limit.
                         None => drop(self.text(part).await?),
                     }
@@ -223,7 +249,7 @@ impl Parts<'_> {
 
 /// The next of a form, if it comes soon.
 async fn soon<T>(next: impl Future<Output = Result<T, multer::Error>>) -> Result<T, Stop> {
-    Ok(timeout(PATIENCE, next).await.map_err(|_| late())??)
+    Ok(timeout(PATIENCE, next).await.map_err(|_| stalled())??)
 }
 
 async fn receive(mut part: multer::Field<'_>, name: &str, files: Files<'_>) -> Result<Incoming, Stop> {
@@ -236,6 +262,9 @@ async fn receive(mut part: multer::Field<'_>, name: &str, files: Files<'_>) -> R
     }
     Ok(incoming)
 }
+
+/// What is wrong with a field that holds a file.
+type NoFile = fn((&str, &str), &str) -> Fault;
 
 /// A form, or a query, that is being checked: what is wrong is collected, in the order of the fields.
 pub struct Fields<'a> {
@@ -251,13 +280,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The last value of the first name that has one; an empty one counts as none, as in FastAPI.
-    fn find(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
+    fn find(&mut self, names: &[&'static str], no_file: NoFile) -> Option<(&'static str, &'a str)> {
         for name in names {
             let last = self.form.0.iter().rev().find(|(given, _)| given == name);
             match last.map(|(_, value)| value) {
                 Some(Value::Text(text)) if !text.is_empty() => return Some((name, text)),
                 Some(Value::File(file)) => {
-                    self.faults.push(Fault::no_text((self.part, name), file));
+                    self.faults.push(no_file((self.part, name), file));
                     return None;
                 }
                 Some(Value::Text(_)) | None => {}
@@ -268,12 +297,27 @@ impl<'a> Fields<'a> {
 
     /// A text that may be missing, of so many characters at most.
     pub fn optional(&mut self, names: &[&'static str], most: usize) -> Option<&'a str> {
-        let (name, text) = self.find(names)?;
+        let (name, text) = self.find(names, Fault::no_text)?;
         if text.chars().count() > most {
             self.faults.push(Fault::too_long((self.part, name), most, text));
             return None;
         }
         Some(text)
+    }
+
+    /// A text that may be missing, of so many characters, which no answer repeats.
+    pub fn secret(&mut self, name: &'static str, range: RangeInclusive<usize>) -> Option<&'a str> {
+        let (name, text) = self.find(&[name], |at, file| Fault::no_text(at, file).unsaid())?;
+        let (at, length) = ((self.part, name), text.chars().count());
+        let fault = if length < *range.start() {
+            Fault::too_short(at, *range.start(), text)
+        } else if length > *range.end() {
+            Fault::too_long(at, *range.end(), text)
+        } else {
+            return Some(text);
+        };
+        self.faults.push(fault.unsaid());
+        None
     }
 
     /// A text that has to be there.
@@ -322,7 +366,7 @@ impl<'a> Fields<'a> {
 
     /// A whole number; `default` where it is missing.
     pub fn number(&mut self, name: &'static str, default: i64, range: RangeInclusive<i64>) -> i64 {
-        let Some((name, text)) = self.find(&[name]) else { return default };
+        let Some((name, text)) = self.find(&[name], Fault::no_number) else { return default };
         match integer((self.part, name), text, range) {
             Ok(number) => number,
             Err(fault) => {

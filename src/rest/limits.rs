@@ -4,7 +4,7 @@ use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use http::{HeaderMap, StatusCode};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::problem::Problem;
@@ -15,6 +15,8 @@ const WRONG_PER_MINUTE: u32 = 10;
 /// How long the others wait for their answer, and how many of them at a time at most.
 const HOLD: Duration = Duration::from_secs(1);
 const MOST_HELD: usize = 128;
+/// So many bits of an IPv6 address are its network's; the others a host may draw as often as it likes.
+const NETWORK: u8 = 64;
 /// When this many keys or addresses are remembered, those that have rested are forgotten.
 const MOST_REMEMBERED: usize = 10_000;
 
@@ -52,7 +54,7 @@ impl Limits {
     /// # Errors
     /// When there were too many; the answer itself takes a while then.
     pub async fn wrong(&self, address: IpAddr) -> Result<(), Problem> {
-        let Err(wait) = check(&self.wrong, &address) else { return Ok(()) };
+        let Err(wait) = check(&self.wrong, &counted(address)) else { return Ok(()) };
         if let Ok(_held) = self.held.try_acquire() {
             sleep(HOLD).await;
         }
@@ -72,15 +74,25 @@ fn too_many(why: &str, wait: Duration) -> Problem {
     Problem::Later(StatusCode::TOO_MANY_REQUESTS, why.to_owned(), wait.as_secs().saturating_add(1))
 }
 
+/// As what an address is counted.
+fn counted(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => Ipv6Net::new(address, NETWORK).map_or(address, |net| net.network()).into(),
+        address => address,
+    }
+}
+
 /// Where a request comes from: the nearest address that is no proxy of ours.
 pub fn origin(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+    // A listener on `[::]` sees the addresses of IPv4 inside those of IPv6.
+    let peer = peer.to_canonical();
     let is_proxy = |address: &IpAddr| proxies.iter().any(|net| net.contains(address));
     if !is_proxy(&peer) {
         return peer;
     }
     let forwarded = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
-    let mut hops = forwarded.flat_map(|value| value.rsplit(',')).map_while(|hop| hop.trim().parse().ok());
-    hops.find(|address| !is_proxy(address)).unwrap_or(peer)
+    let hops = forwarded.flat_map(|value| value.rsplit(',')).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+    hops.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer)
 }
 
 #[cfg(test)]
@@ -113,12 +125,25 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_ipv6_is_counted_as_one_address() {
+        let same = |one: &str, other: &str| counted(one.parse().unwrap()) == counted(other.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
     fn only_a_proxy_of_ours_says_for_whom_it_asks() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", "203.0.113.9, 198.51.100.7".parse().unwrap());
         headers.append("x-forwarded-for", "10.1.1.1".parse().unwrap());
-        for (peer, expected) in [("192.0.2.1", "192.0.2.1"), ("10.0.0.1", "198.51.100.7")] {
+        for (peer, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("10.0.0.1", "198.51.100.7"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::ffff:10.0.0.1", "198.51.100.7"),
+        ] {
             assert_eq!(
                 origin(peer.parse().unwrap(), &headers, &proxies),
                 expected.parse::<IpAddr>().unwrap(),

@@ -7,7 +7,11 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Shim,
@@ -19,7 +23,7 @@ use super::{
 };
 
 /// The header by which a client that asks again is told the same.
-pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How often it is tried to take back what may have been made.
 const WITHDRAWALS: u32 = 20;
@@ -86,7 +90,8 @@ where
             Relation::Ours | Relation::Repeated if !going => Ok(object),
             Relation::KeyReused => {
                 let why = "the key was used for another request";
-                Err(Problem::fault(Fault::value(("header", IDEMPOTENCY_KEY), why, &object.name_any())))
+                let given = self.attempt.key.as_deref().unwrap_or_default();
+                Err(Problem::fault(Fault::value(("header", IDEMPOTENCY_KEY), why, given)))
             }
             Relation::Ours | Relation::Repeated | Relation::Other => Err(Problem::conflict(if going {
                 format!("A {word} named {called} of this user is being deleted; try again later")
@@ -99,6 +104,19 @@ where
     /// What becomes of it.
     pub fn follow(&self, object: &K) -> watch::Receiver<Option<Arc<K>>> {
         self.seen.follow(&name(object))
+    }
+
+    /// Waits until something becomes of it; whether that was before the time was over, and the shim was to end.
+    pub async fn changes(
+        &self,
+        follow: &mut watch::Receiver<Option<Arc<K>>>,
+        until: Instant,
+        end: &CancellationToken,
+    ) -> bool {
+        tokio::select! {
+            changed = timeout_at(until, follow.changed()) => matches!(changed, Ok(Ok(()))),
+            () = end.cancelled() => false,
+        }
     }
 
     /// Removes it, unless it has changed meanwhile; then as it is now.

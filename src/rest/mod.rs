@@ -39,7 +39,11 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, core::DeserializeGuard};
 use serde::Serialize;
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -65,7 +69,9 @@ pub use settings::{NAMESPACE, Settings, USERS_NAMESPACE};
 const LIMIT: Duration = Duration::from_secs(10);
 /// The caches: machines, clusters, services, hosts, keys.
 const CACHES: usize = 5;
-/// How many services are made at the same time, with what is uploaded for them.
+/// How long after the shutdown requests wait for what is not to be left half made. It is less than they may take to end.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+/// How many files are uploaded at the same time.
 const UPLOADS: usize = 16;
 
 /// Kubernetes did not answer.
@@ -87,6 +93,10 @@ pub struct Shim {
     keys: Keyring,
     limits: Limits,
     filled: AtomicUsize,
+    /// It is to end: nobody waits for what may as well be asked for later.
+    closing: CancellationToken,
+    /// It ends in a moment: nobody waits for anything.
+    closed: CancellationToken,
 }
 
 /// It is done, or being done.
@@ -104,7 +114,7 @@ impl Default for Done {
 }
 
 impl Shim {
-    fn new(settings: Settings, client: &Client, telemetry: &Telemetry) -> Self {
+    fn new(settings: Settings, client: &Client, telemetry: &Telemetry, closing: CancellationToken) -> Self {
         Self {
             client: kubernetes::observed(client.clone(), telemetry, || true),
             telemetry: telemetry.clone(),
@@ -117,6 +127,8 @@ impl Shim {
             keys: Keyring::default(),
             limits: Limits::new(settings.rest_requests_per_second),
             filled: AtomicUsize::new(0),
+            closing,
+            closed: CancellationToken::new(),
             settings,
         }
     }
@@ -215,7 +227,7 @@ pub async fn run(
     telemetry: Telemetry,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let shim = Arc::new(Shim::new(settings, &client, &telemetry));
+    let shim = Arc::new(Shim::new(settings, &client, &telemetry, shutdown.clone()));
     let mut tasks = JoinSet::new();
     {
         let shim = shim.clone();
@@ -243,8 +255,18 @@ pub async fn run(
         let api = Api::namespaced(shim.client.clone(), &shim.settings.rest_namespace);
         tasks.spawn(async move { shim.keep::<Secret>(api, keys::LABEL, shim.keys.clone()).await });
     }
+    let closed = {
+        let shim = shim.clone();
+        async move {
+            shim.closing.cancelled().await;
+            sleep(LAST_WAIT).await;
+            shim.closed.cancel();
+            std::future::pending().await
+        }
+    };
     tokio::select! {
         served = listener.serve(shim, shutdown) => served,
+        () = closed => Ok(()),
         _ = tasks.join_next() => Err(ServeError::Watch),
     }
 }

@@ -31,7 +31,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     let at = ("header", IDEMPOTENCY_KEY);
     match value.to_str() {
         Ok(key) if (1..=KEY).contains(&key.len()) => Ok(Some(key)),
-        Ok(key) if key.is_empty() => Err(Fault::value(at, "it must not be empty", key)),
+        Ok(key) if key.is_empty() => Err(Fault::too_short(at, 1, key)),
         Ok(key) => Err(Fault::too_long(at, KEY, key)),
         Err(_) => {
             Err(Fault::value(at, "write it with visible ASCII characters", &String::from_utf8_lossy(value.as_bytes())))

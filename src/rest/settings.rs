@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
@@ -42,7 +42,7 @@ pub struct Settings {
     pub rest_tls_key: Option<PathBuf>,
     /// An origin whose pages may use the API, such as `https://panel.example.com`; several separated by commas. Without it
     /// none may, but for the API's own.
-    #[arg(long, env = "CLOUDFASTER_REST_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(long, value_parser = origin, env = "CLOUDFASTER_REST_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub rest_cors_origin: Vec<HeaderValue>,
     /// The network of a reverse proxy, such as `10.0.0.0/8`, which is believed what it says of its clients' addresses;
     /// several separated by commas.
@@ -65,4 +65,42 @@ pub struct Settings {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "not a time such as 60s, 500ms or 1m 30s".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
+}
+
+/// An origin as browsers send it.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let wrong = || format!("{text} is no origin; write it as browsers send it, such as https://panel.example.com");
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
+    // Anything else would never equal what a browser sends.
+    let sent = format!("{scheme}://{authority}").to_ascii_lowercase();
+    if !["http", "https"].contains(&scheme) || authority.as_str().contains('@') || sent != text {
+        return Err(wrong());
+    }
+    HeaderValue::from_str(text).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_one_that_a_browser_sends() {
+        for (text, right) in [
+            ("https://panel.example.com", true),
+            ("http://localhost:3000", true),
+            ("http://[::1]:3000", true),
+            ("*", false),
+            ("null", false),
+            ("https://panel.example.com/", false),
+            ("https://panel.example.com/app", false),
+            ("https://Panel.example.com", false),
+            ("https://ana@panel.example.com", false),
+            ("panel.example.com", false),
+            ("ftp://panel.example.com", false),
+            ("", false),
+        ] {
+            assert_eq!(origin(text).is_ok(), right, "{text}");
+        }
+    }
 }

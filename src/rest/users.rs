@@ -93,18 +93,17 @@ pub async fn create_user(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Done>, Problem> {
-    caller.needs(&[Scope::Admin])?;
+    caller.needs(&[Scope::Admin]).or_else(|why| caller.refused("create user", "", "", why))?;
     let form = form::read(request).await?;
     let mut fields = Fields::of(&form);
     let (userid, username) = (fields.required(&[ID], MOST_ID), fields.required(&[NAME], MOST_NAME));
     let (Some(userid), Some(username)) = (userid, username) else {
         return Err(Problem::Invalid(fields.faults()));
     };
-    if !caller.reaches(userid) {
-        return Err(Problem::forbidden("API Key is bound to another user"));
-    }
+    let object = names::user(userid);
+    caller.reach(userid).or_else(|why| caller.refused("create user", userid, &object, why))?;
     let made = make(&shim, userid, username).await;
-    caller.log("create user", userid, &names::user(userid), &made);
+    caller.log("create user", userid, &object, &made);
     made.map(|()| Json(Done::default()))
 }
 

@@ -63,7 +63,11 @@ async fn what_is_not_there_is_told_as_the_contract_has_it() {
         (admin.get("/users/9").await, 404, "User not found"),
         (admin.nameless().get("/protected").await, 401, "API Key header is missing"),
         (site.shim.client("wrong").get("/protected").await, 401, "Invalid or expired API Key"),
+        (admin.get("/vm/99999999999999999999").await, 404, "VM not found"),
+        (admin.post("/control-vm/99999999999999999999/start").await, 404, "VM not found"),
         (admin.get("/vm/1/2/3").await, 404, "Not Found"),
+        (admin.get("/nothing/").await, 404, "Not Found"),
+        (admin.get("//example.com/").await, 404, "Not Found"),
         (admin.get("/vm/%FF").await, 404, "Not Found"),
         (admin.post("/control-vm/%FF/start").await, 404, "Not Found"),
     ] {
@@ -74,7 +78,18 @@ async fn what_is_not_there_is_told_as_the_contract_has_it() {
     }
     assert_eq!(admin.get("/heartbeat").await.body, json!({"status": "Ok"}));
     assert_eq!(admin.get("/protected").await.status, 200);
-    assert_eq!(admin.get("/heartbeat/").await.status, 307);
+    for (path, shorter) in [
+        ("/heartbeat/", "/heartbeat"),
+        ("/vm/1003//", "/vm/1003"),
+        ("/vm/?wait=1", "/vm?wait=1"),
+        ("/users/7/", "/users/7"),
+    ] {
+        let answer = admin.get(path).await;
+        assert_eq!((answer.status, answer.location.as_deref()), (307, Some(shorter)), "{path}");
+    }
+    // Whoever watches over it may ask for the head alone, which FastAPI refused.
+    let head = reqwest::Client::new().head(format!("{}/heartbeat", site.shim.url)).send().await.unwrap();
+    assert_eq!(head.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

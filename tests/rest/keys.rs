@@ -7,6 +7,7 @@ use kube::{
 };
 use reqwest::Method;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::support::{Site, detail, machine, service, until};
 
@@ -97,6 +98,28 @@ async fn a_revoked_key_opens_nothing_any_more_and_nobody_restarts_anything() {
     let panel = site.shim.client("the panel's key");
     until(async || panel.get("/protected").await.status == 401).await;
     assert_eq!(detail(&panel.get("/protected").await), "Invalid or expired API Key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_has_ended_is_answered_as_a_wrong_one_is() {
+    let site = Site::bare(&[]).await;
+    let data = json!({
+        "hash": hex::encode(Sha256::digest("the old key")), "owner": "a test", "scopes": "admin",
+        "expires": "2026-01-01T00:00:00Z",
+    });
+    let metadata = json!({"name": "old", "labels": {"cloudfaster.app/api-key": "true"}});
+    let secret = json!({"metadata": metadata, "type": "cloudfaster.app/api-key", "stringData": data});
+    site.lab.create_in::<Secret>(cloudfaster::rest::NAMESPACE, secret).await;
+    let counted = || site.shim.telemetry.metrics.encode().unwrap();
+    let old = site.shim.client("the old key");
+    until(async || {
+        let refused = old.get("/protected").await;
+        assert!([401, 429].contains(&refused.status), "{refused:?}");
+        counted().contains("cloudfaster_rest_keys_refused_total{reason=\"expired\"}")
+    })
+    .await;
+    let refused = old.get("/protected").await;
+    assert!(refused.status == 429 || detail(&refused) == "Invalid or expired API Key", "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

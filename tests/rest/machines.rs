@@ -35,7 +35,9 @@ async fn a_request_with_an_idempotency_key_makes_one_machine_however_often_it_is
     assert_eq!(client.once("/vm", "k-1", &machine("8", "web")).await.status, 201);
     assert_eq!(site.lab.seen().len(), 2);
     let wrong = client.once("/vm", &"k".repeat(300), &form).await;
-    assert_eq!(faults(&wrong), [("string_too_long".to_owned(), json!(["header", "Idempotency-Key"]))]);
+    assert_eq!(faults(&wrong), [("string_too_long".to_owned(), json!(["header", "idempotency-key"]))]);
+    let empty = client.once("/vm", "", &form).await;
+    assert_eq!(faults(&empty), [("string_too_short".to_owned(), json!(["header", "idempotency-key"]))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,8 +97,10 @@ async fn an_unknown_system_is_refused_with_the_known_ones() {
         "ctx": {"expected": "'DEBIAN12'"},
     }]);
     assert_eq!((answer.status, &answer.body["detail"]), (422, &expected));
-    let key = site.admin().form("/vm", &(machine("7", "web") + "&ssh_pub_key=nonsense")).await;
-    assert_eq!(faults(&key), [("value_error".to_owned(), json!(["body", "ssh_pub_key"]))]);
+    for keys in ["nonsense".to_owned(), "ssh-ed25519+AAAAC3NzaC1lZDI1NTE5AAAA%0A".repeat(65)] {
+        let refused = site.admin().form("/vm", &(machine("7", "web") + "&ssh_pub_key=" + &keys)).await;
+        assert_eq!(faults(&refused), [("value_error".to_owned(), json!(["body", "ssh_pub_key"]))]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

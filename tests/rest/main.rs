@@ -2,6 +2,7 @@
 //! Proxmox in this process. Every exchange is held to the OpenAPI document, in both directions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod audit;
 mod contract;
 mod fastapi;
 mod fuzz;

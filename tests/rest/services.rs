@@ -138,6 +138,7 @@ async fn what_is_wrong_with_a_service_is_told_and_makes_nothing() {
     let site = Site::bare(&[]).await;
     site.docker_host(json!({})).await;
     let admin = site.admin();
+    let long = format!("userid=7&service_name=a&service_types=PHP&admin_pass={}", "tiny".repeat(300));
     for (form, kind, place, words) in [
         ("service_name=a&service_types=PHP", "missing", "userid", "Field required"),
         ("userid=7&service_types=PHP", "missing", "service_name", "Field required"),
@@ -156,6 +157,7 @@ async fn what_is_wrong_with_a_service_is_told_and_makes_nothing() {
             "cannot use a source",
         ),
         ("userid=7&service_name=a&service_types=PHP&zip_file=text", "value_error", "zip_file", "Expected UploadFile"),
+        (&long, "string_too_long", "admin_pass", "at most 1024"),
     ] {
         let refused = admin.form("/service", form).await;
         assert_eq!(
@@ -212,6 +214,15 @@ async fn a_name_that_is_taken_is_refused_and_says_so() {
         others.status == 409 && detail(&others) == "The name shop is that of another service; choose another"
     })
     .await;
+    // What would be that of its Filebrowser.
+    let mimic = admin.form("/service", &service("8", "shop-filebrowser")).await;
+    assert_eq!(
+        (mimic.status, detail(&mimic)),
+        (409, "The name shop-filebrowser is that of another service; choose another")
+    );
+    // Databases alone have no name that anybody could take.
+    let databases = "userid=8&service_name=db&service_types=Redis";
+    assert_eq!(admin.form("/service", databases).await.status, 201);
     let at_once =
         join_all((0..4).map(|_| admin.form("/service", "userid=7&service_name=db&service_types=Redis"))).await;
     let mut statuses: Vec<u16> = at_once.iter().map(|answer| answer.status).collect();
@@ -229,7 +240,8 @@ async fn a_request_with_an_idempotency_key_makes_one_service() {
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.body["service_id"] == answers[0].body["service_id"]), "{answers:?}");
     let reused = admin.once("/service", "k-1", &(service("7", "shop") + "&service_types=Redis")).await;
-    assert_eq!(faults(&reused), [("value_error".to_owned(), json!(["header", "Idempotency-Key"]))]);
+    assert_eq!(faults(&reused), [("value_error".to_owned(), json!(["header", "idempotency-key"]))]);
+    assert_eq!(reused.body["detail"][0]["input"], "k-1");
     assert_eq!(count(&site).await, 1);
 }
 
@@ -295,4 +307,37 @@ async fn without_a_host_or_a_place_for_uploads_it_is_put_off() {
     let file = Part { name: "zip_file", file: Some("a.zip"), content: &content };
     let put_off = client.multipart("/service", &[file]).await;
     assert!(put_off.status == 503 && detail(&put_off).contains("no artifact store"), "{put_off:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_uploads_keep_others_from_uploading_and_from_nothing_else() {
+    use tokio::io::AsyncWriteExt;
+    let site = Site::bare(&[]).await;
+    site.docker_host(json!({})).await;
+    let admin = site.admin();
+    let address = site.shim.url.trim_start_matches("http://").to_owned();
+    let begun = format!(
+        "POST /service HTTP/1.1\r\nHost: x\r\nX-API-Key: {ADMIN}\r\nContent-Type: multipart/form-data; boundary=B\r\n\
+         Content-Length: 1000\r\n\r\n--B\r\nContent-Disposition: form-data; name=\"zip_file\"; filename=\"a.zip\"\r\n\r\nPK"
+    );
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let content = zip(&[("index.html", "hello")]);
+    let upload = async || {
+        let file = Part { name: "zip_file", file: Some("a.zip"), content: &content };
+        let parts = [text("userid", "7"), text("service_name", "a"), text("service_types", "Static"), file];
+        admin.multipart("/service", &parts).await
+    };
+    until(async || {
+        let answer = upload().await;
+        answer.status == 503 && answer.retry_after.is_some() && detail(&answer).contains("Too many files")
+    })
+    .await;
+    assert_eq!(admin.form("/service", &service("7", "shop")).await.status, 201);
+    drop(slow);
+    until(async || [201, 409].contains(&upload().await.status)).await;
 }

@@ -10,9 +10,10 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request, StatusCode};
-use kube::{Client, client::Body};
+use kube::{Client, api::ListParams, client::Body};
+use serde_json::json;
 
-use crate::support::{ADMIN, Shim, Site, detail, machine, settings, until};
+use crate::support::{ADMIN, Shim, Site, detail, machine, service, settings, until};
 
 /// How Kubernetes answers.
 #[derive(Clone, Default)]
@@ -119,4 +120,24 @@ async fn what_is_under_way_is_answered_before_the_end() {
     site.shim.stop.cancel();
     assert_eq!(asked.await.unwrap().status, 201);
     (&mut site.shim.task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_nobody_waits_for_long_and_nothing_is_left_half_made() {
+    let mut site = Site::new().await;
+    site.docker_host(json!({})).await;
+    // Nobody looks at what is made now.
+    site.lab.kill();
+    let (client, other) = (site.admin(), site.admin());
+    let waits = tokio::spawn(async move { client.form("/service?wait=600", &service("7", "shop")).await });
+    let numberless = tokio::spawn(async move { other.form("/vm", &machine("7", "web")).await });
+    site.lab.until("the machine is being made", |lab| !lab.seen().is_empty()).await;
+    until(async || !site.services().list(&ListParams::default()).await.unwrap().items.is_empty()).await;
+    site.shim.stop.cancel();
+    let waited = waits.await.unwrap();
+    assert_eq!((waited.status, &waited.body["status"]), (201, &json!("creating")), "{waited:?}");
+    let refused = numberless.await.unwrap();
+    assert!(refused.status == 503 && refused.retry_after.is_some(), "{refused:?}");
+    (&mut site.shim.task).await.unwrap().unwrap();
+    assert!(site.lab.seen().is_empty(), "a machine is left that nobody knows");
 }

@@ -68,6 +68,9 @@ pub enum KeyError {
     /// The key from elsewhere will not do.
     #[error("the key on the standard input {0}")]
     Given(String),
+    /// It is there already: revoking one of two would leave the other.
+    #[error("the key on the standard input is kept as {0} already; revoke that first to change what it is good for")]
+    Known(String),
     /// There is no such key.
     #[error("there is no API key {0} in the namespace {1}")]
     Unknown(String, String),
@@ -84,6 +87,10 @@ pub async fn run(args: KeyArgs, client: Client) -> Result<(), KeyError> {
         KeyCommand::Create { owner, scope, user, expires_in, from_stdin } => {
             let expires = expires_in.map(|text| end(&text, Timestamp::now())).transpose()?;
             let key = if from_stdin { given()? } else { draw() };
+            let all = api.list(&ListParams::default().labels(LABEL)).await?;
+            if let Some(id) = known(&all.items, Hash::of(&key)) {
+                return Err(KeyError::Known(id));
+            }
             let mut scopes = scope;
             scopes.sort_unstable();
             scopes.dedup();
@@ -131,6 +138,11 @@ fn draw() -> String {
     format!("cloudfaster_{}", hex::encode(rand::random::<[u8; 32]>()))
 }
 
+/// The id under which a key is kept.
+fn known(all: &[Secret], hash: Hash) -> Option<String> {
+    all.iter().filter_map(|secret| ApiKey::read(secret).ok()).find(|key| key.hash == hash).map(|key| key.id)
+}
+
 fn given() -> Result<String, KeyError> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| KeyError::Given(error.to_string()))?;
@@ -170,6 +182,21 @@ mod tests {
         for text in ["", "d", "-1d", "0h", "soon", "999999999d"] {
             assert!(end(text, now).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_kept_is_known() {
+        let kept = ApiKey {
+            id: "key-1".to_owned(),
+            hash: Hash::of("the panel's old key"),
+            owner: "the panel".to_owned(),
+            scopes: vec![Scope::Read],
+            expires: None,
+            user: None,
+        };
+        let all = [Secret::default(), kept.secret()];
+        assert_eq!(known(&all, Hash::of("the panel's old key")).as_deref(), Some("key-1"));
+        assert_eq!(known(&all, Hash::of("another")), None);
     }
 
     #[test]

@@ -137,9 +137,10 @@ impl ApiKey {
         let text = |key: &str| -> Result<Option<String>, Unreadable> {
             let value = secret.data.as_ref().and_then(|data| data.get(key));
             let text = value.map(|value| String::from_utf8(value.0.clone())).transpose();
-            Ok(text.map_err(|_| unreadable(format!("{key} is no text")))?.map(|text| text.trim().to_owned()))
+            text.map_err(|_| unreadable(format!("{key} is no text")))
         };
-        let needed = |key: &str| text(key)?.ok_or_else(|| unreadable(format!("{key} is missing")));
+        let trimmed = |key: &str| Ok(text(key)?.map(|text| text.trim().to_owned()));
+        let needed = |key: &str| trimmed(key)?.ok_or_else(|| unreadable(format!("{key} is missing")));
         let hash = hex::decode(needed(HASH)?).ok().and_then(|bytes| bytes.try_into().ok());
         let scopes = needed(SCOPES)?;
         let scopes = scopes.split(',').map(str::trim).filter(|word| !word.is_empty()).map(|word| {
@@ -147,7 +148,7 @@ impl ApiKey {
             known.copied().ok_or_else(|| unreadable(format!("scopes: {word} is none of read, vms, services, admin")))
         });
         let scopes = scopes.collect::<Result<_, _>>()?;
-        let expires = text(EXPIRES)?.map(|end| {
+        let expires = trimmed(EXPIRES)?.map(|end| {
             end.parse().map_err(|_| unreadable(format!("expires: {end} is no time such as 2030-01-31T00:00:00Z")))
         });
         Ok(Self {
@@ -155,7 +156,8 @@ impl ApiKey {
             owner: needed(OWNER)?,
             scopes,
             expires: expires.transpose()?,
-            user: text(USER)?,
+            // Blanks belong to it, but for what an editor leaves at the end: with others it would be another user's.
+            user: text(USER)?.map(|user| user.trim_end_matches(['\r', '\n']).to_owned()),
             id: name.clone(),
         })
     }
@@ -181,6 +183,14 @@ mod tests {
         let secret = key().secret();
         assert_eq!(ApiKey::read(&secret).unwrap(), key());
         assert!(!secret.data.unwrap().values().any(|value| value.0.windows(6).any(|part| part == b"secret")));
+    }
+
+    #[test]
+    fn a_key_is_bound_to_the_very_user_that_was_named() {
+        for (kept, user) in [("7", "7"), (" 7 ", " 7 "), ("7\r\n", "7")] {
+            let secret = ApiKey { user: Some(kept.to_owned()), ..key() }.secret();
+            assert_eq!(ApiKey::read(&secret).unwrap().user.as_deref(), Some(user), "{kept:?}");
+        }
     }
 
     #[test]

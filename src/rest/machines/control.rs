@@ -1,6 +1,6 @@
 //! `POST /control-vm`: what is to become of a machine is written down, and not waited for.
 
-use std::sync::Arc;
+use std::{num::IntErrorKind, sync::Arc};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -85,15 +85,15 @@ pub async fn control_vm(
     caller: Caller,
     Segments((vm_id, action)): Segments<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    caller.needs(&[Scope::Vms])?;
+    caller.needs(&[Scope::Vms]).or_else(|why| caller.refused(&action, "", &vm_id, why))?;
     let known = ACTIONS.iter().find(|(word, _)| *word == action);
     let Some((word, fate)) = known else {
         let words = ACTIONS.map(|(word, _)| word);
         return Err(Problem::fault(Fault::not_among(("path", "action"), &words, &action)));
     };
-    let no_number = || Problem::Told(StatusCode::BAD_REQUEST, "VM ID must be an integer".to_owned());
-    let vmid = vm_id.parse().map_err(|_| no_number())?;
-    let vm = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing)?;
+    let vmid = number(&vm_id)?;
+    let found = shim.machines.with_vmid(vmid, |vm| caller.sees(vm)).ok_or_else(missing);
+    let vm = found.or_else(|why| caller.refused(word, "", &vm_id, why))?;
     let change = match fate {
         Fate::Power(state) => Change::Patch(json!({"metadata": {}, "spec": {"powerState": state}})),
         Fate::Gone => Change::Delete,
@@ -102,4 +102,13 @@ pub async fn control_vm(
     let user = vm.annotations().get(attempt::USERID).map(String::as_str).unwrap_or_default();
     caller.log(word, user, &format!("{} ({vmid})", vm.name_any()), &done);
     done.map(|()| Json(Done::default()))
+}
+
+/// The number of a machine. One that no machine can have is one all the same.
+fn number(text: &str) -> Result<i64, Problem> {
+    let no_number = || Problem::Told(StatusCode::BAD_REQUEST, "VM ID must be an integer".to_owned());
+    text.parse::<i64>().map_err(|error| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => missing(),
+        _ => no_number(),
+    })
 }

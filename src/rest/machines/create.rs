@@ -8,7 +8,7 @@ use axum::{
 };
 use http::StatusCode;
 use kube::{Api, ResourceExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     object,
@@ -68,7 +68,7 @@ pub async fn create_vm(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Vm>), Problem> {
-    caller.needs(&[Scope::Vms])?;
+    caller.needs(&[Scope::Vms]).or_else(|why| caller.refused("create", "", "", why))?;
     let mut faults = Vec::new();
     let mut note = |fault| faults.push(fault);
     let wait = patience::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
@@ -80,9 +80,7 @@ pub async fn create_vm(
         return Err(Problem::unavailable("No ProxmoxCluster has a template yet"));
     }
     let wanted = Wanted::read(&form, &known, faults)?;
-    if !caller.reaches(&wanted.userid) {
-        return Err(Problem::forbidden("API Key is bound to another user"));
-    }
+    caller.reach(&wanted.userid).or_else(|why| caller.refused("create", &wanted.userid, &wanted.vm_name, why))?;
     let cluster = shim.cluster_for(&wanted.os)?;
     let attempt =
         object::attempt(&wanted, &cluster, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
@@ -123,8 +121,7 @@ impl MakingVm<'_> {
             if is_held(&vm) {
                 return Ok(vm);
             }
-            let over = is_stalled(&vm) || timeout_at(until, follow.changed()).await.is_err();
-            if !over {
+            if !is_stalled(&vm) && self.changes(&mut follow, until, &self.shim.closed).await {
                 continue;
             }
             let Some(newer) = self.give_up(&vm).await? else { return Err(refusal(&vm)) };
@@ -145,7 +142,7 @@ impl MakingVm<'_> {
     async fn ready(&self, mut vm: ProxmoxVM, until: Instant) -> ProxmoxVM {
         let mut follow = self.follow(&vm);
         while !is_ready(&vm) && !is_stalled(&vm) {
-            if !matches!(timeout_at(until, follow.changed()).await, Ok(Ok(()))) {
+            if !self.changes(&mut follow, until, &self.shim.closing).await {
                 break;
             }
             match follow.borrow_and_update().clone() {

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn an_object_that_is_kept_says_what_was_asked_for() {
-        let Attempt { object: vm, selector } = attempt(&wanted("web", 2), "main", None).unwrap();
+        let Attempt { object: vm, key: _, selector } = attempt(&wanted("web", 2), "main", None).unwrap();
         let Shape { memory, disk, .. } = vm.spec.shape();
         assert_eq!(
             (memory.unwrap().to_string(), disk.unwrap().size.to_string()),

@@ -9,10 +9,14 @@ use crate::rest::{
     problem::Problem,
 };
 
+/// The field with the keys.
+const KEYS: &str = "ssh_pub_key";
 /// The most characters of what clients give.
 pub const USERID: usize = 128;
 const NAME: usize = 256;
 const SSH_KEYS: usize = 16 * 1024;
+/// The most keys that a machine takes.
+const MOST_KEYS: usize = 64;
 
 /// A machine to be made.
 #[derive(ToSchema)]
@@ -83,13 +87,15 @@ impl Wanted {
         let disksize = fields.number("disksize", 40, 10..=500);
         let cores = fields.number("cores", 2, 1..=8);
         let memory = fields.number("memory", 2048, 1024..=16384);
-        let text = fields.optional(&["ssh_pub_key"], SSH_KEYS).unwrap_or_default();
+        let text = fields.optional(&[KEYS], SSH_KEYS).unwrap_or_default();
         let ssh_keys: Vec<String> =
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         if let Some(wrong) = ssh_keys.iter().find(|key| !is_public_key(key)) {
             let why = "write public SSH keys as in authorized_keys: ssh-ed25519 AAAA… comment";
-            let place = fields.place(&["ssh_pub_key"]);
-            fields.push(Fault::value(place, why, wrong));
+            fields.push(Fault::value(("body", KEYS), why, wrong));
+        }
+        if ssh_keys.len() > MOST_KEYS {
+            fields.push(Fault::value(("body", KEYS), &format!("give at most {MOST_KEYS} keys"), text));
         }
         faults.extend(fields.faults());
         match (userid, vm_name, os) {

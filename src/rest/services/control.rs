@@ -86,13 +86,14 @@ pub async fn control_service(
     caller: Caller,
     Segments((service_id, action)): Segments<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    caller.needs(&[Scope::Services])?;
+    caller.needs(&[Scope::Services]).or_else(|why| caller.refused(&action, "", &service_id, why))?;
     let known = ACTIONS.iter().find(|(word, _)| *word == action);
     let Some((word, fate)) = known else {
         let words = ACTIONS.map(|(word, _)| word);
         return Err(Problem::fault(Fault::not_among(("path", "action"), &words, &action)));
     };
-    let service = shim.services.with_uid(&service_id, |service| caller.sees(service)).ok_or_else(missing)?;
+    let found = shim.services.with_uid(&service_id, |service| caller.sees(service)).ok_or_else(missing);
+    let service = found.or_else(|why| caller.refused(word, "", &service_id, why))?;
     let change = match fate {
         Fate::State(state) => Change::Patch(json!({"metadata": {}, "spec": {"state": state}})),
         Fate::Restarted => Change::Patch(json!({

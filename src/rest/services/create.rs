@@ -8,7 +8,7 @@ use axum::{
 };
 use http::StatusCode;
 use kube::{Api, ResourceExt, api::PostParams};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     object,
@@ -23,7 +23,7 @@ use crate::{
         Shim,
         access::Caller,
         attempt::Attempt,
-        form::{self, Brought, Files},
+        form::{self, Brought, Files, Form},
         keys::Scope,
         making::Making,
         patience,
@@ -69,18 +69,16 @@ pub async fn create_service(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Service>), Problem> {
-    caller.needs(&[Scope::Services])?;
+    caller.needs(&[Scope::Services]).or_else(|why| caller.refused("create service", "", "", why))?;
     let mut faults = Vec::new();
     let mut note = |fault| faults.push(fault);
     let wait = patience::wait(request.uri().query()).map_err(&mut note).unwrap_or_default();
     let headers = request.headers().clone();
     let key = patience::idempotency_key(&headers).map_err(&mut note).unwrap_or_default();
-    let (brought, archive) = receive(&shim, request).await?;
+    let (form, archive) = receive(&shim, request).await?;
     let sha256 = archive.as_ref().map(|(archive, _)| archive.sha256.as_str());
-    let wanted = Wanted::read(&brought.form, sha256, faults)?;
-    if !caller.reaches(&wanted.userid) {
-        return Err(Problem::forbidden("API Key is bound to another user"));
-    }
+    let wanted = Wanted::read(&form, sha256, faults)?;
+    caller.reach(&wanted.userid).or_else(|why| caller.refused("create service", &wanted.userid, &wanted.name, why))?;
     let host = shim.docker_host()?;
     let attempt =
         object::attempt(&wanted, &host, key).map_err(|error| Problem::unavailable(format!("A defect: {error}")))?;
@@ -94,22 +92,25 @@ pub async fn create_service(
 }
 
 /// What came, with the archive in it, checked, and the store for it.
-async fn receive(shim: &Shim, request: Request) -> Result<(Brought, Option<(Archive, Store)>), Problem> {
+async fn receive(shim: &Shim, request: Request) -> Result<(Form, Option<(Archive, Store)>), Problem> {
     let most = u64::try_from(shim.settings.rest_upload_limit.bytes()).unwrap_or_default();
-    let files = Files { names: &FILE, ending: ".zip", otherwise: "File must be a .zip", most };
-    let _turn = shim
-        .uploads
-        .try_acquire()
-        .map_err(|_| Problem::unavailable("Too many services are being made at the same time; try again later"))?;
-    let mut brought = form::read_with_files(request, files).await?;
-    let Some(file) = brought.file.take() else { return Ok((brought, None)) };
+    let files = Files {
+        turns: &shim.uploads,
+        busy: "Too many files are being uploaded at the same time; try again later",
+        names: &FILE,
+        ending: ".zip",
+        otherwise: "File must be a .zip",
+        most,
+    };
+    let Brought { form, file, turn: _turn } = form::read_with_files(request, files).await?;
+    let Some(file) = file else { return Ok((form, None)) };
     let Some(store) = shim.settings.artifacts.clone() else {
         return Err(Problem::unavailable("Files cannot be uploaded here, since the API has no artifact store"));
     };
     // Who raises the limit of uploads means to have larger files.
     let usual = Limits::default();
     let limits = Limits { size: usual.size.max(most), file_size: usual.file_size.max(most), ..usual };
-    Ok((brought, Some((file.finish(limits).await?, store))))
+    Ok((form, Some((file.finish(limits).await?, store))))
 }
 
 /// A service that is to be made.
@@ -125,8 +126,8 @@ async fn make(shim: Arc<Shim>, order: Order) -> Result<Service, Problem> {
     let Order { wanted, mut attempt, host, archive, wait } = order;
     let namespace = shim.places.namespace(&shim, &wanted.userid).await?;
     attempt.object.metadata.namespace = Some(namespace.clone());
-    if host.spec.proxy.is_some() && shim.services.has_name(&attempt.object) {
-        let name = object::hostname(&attempt.object);
+    let domain = host.spec.proxy.as_ref().map(|proxy| proxy.domain.as_str());
+    if let Some(name) = domain.and_then(|domain| shim.services.taken(&attempt.object, domain)) {
         return Err(Problem::conflict(format!("The name {name} is that of another service; choose another")));
     }
     if let Some((archive, store)) = archive {
@@ -165,7 +166,7 @@ impl Making<'_, DockerService> {
             service = (*seen).clone();
         }
         while !is_ready(&service) && !is_stalled(&service) {
-            if !matches!(timeout_at(until, follow.changed()).await, Ok(Ok(()))) {
+            if !self.changes(&mut follow, until, &self.shim.closing).await {
                 break;
             }
             match follow.borrow_and_update().clone() {

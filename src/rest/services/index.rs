@@ -19,15 +19,20 @@ impl Services {
         self.with_id(&uid.to_owned()).into_iter().find(|service| seen(service))
     }
 
-    /// Another service that has a host name on a host already.
-    pub fn has_name(&self, service: &DockerService) -> bool {
-        let wanted = object::hostname(service);
-        let same = |other: &DockerService| {
+    /// A name below its host's domain that a service would have, and another has already.
+    pub fn taken(&self, service: &DockerService, domain: &str) -> Option<String> {
+        let wanted = object::reached_at(service, domain);
+        let has_one = |other: &DockerService| {
             other.spec.host_ref == service.spec.host_ref
-                && object::hostname(other) == wanted
                 && (other.namespace() != service.namespace() || other.name_any() != service.name_any())
+                && object::host_names(other, domain).iter().any(|name| wanted.contains(name))
+                && !object::reached_at(other, domain).is_disjoint(&wanted)
         };
-        self.find(same).is_some()
+        let other = self.find(has_one)?;
+        let theirs = object::reached_at(&other, domain);
+        let mut names = object::host_names(service, domain).into_iter();
+        let name = names.find(|name| wanted.contains(name) && theirs.contains(name))?;
+        Some(name.strip_suffix(domain).and_then(|name| name.strip_suffix('.')).unwrap_or(&name).to_owned())
     }
 }
 

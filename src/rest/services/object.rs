@@ -1,17 +1,19 @@
 //! The objects that a request for a service becomes.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::request::{Files, Wanted};
+use super::request::{self, Files, Wanted};
 use crate::{
     api::{
         self, DockerHost, DockerService,
         common::{NameRef, SecretKeyRef},
-        docker_service::DeletionPolicy,
+        docker_service::{DeletionPolicy, DockerServiceSpec},
     },
     rest::{
         attempt::{Asked, Attempt},
@@ -86,6 +88,23 @@ pub fn hostname(service: &DockerService) -> String {
     service.spec.hostname.clone().unwrap_or_else(|| service.name_any().replace('.', "-"))
 }
 
+/// The host names that a service and its Filebrowser would have with a proxy of this domain.
+pub fn host_names(service: &DockerService, domain: &str) -> [String; 2] {
+    let given = hostname(service);
+    let (first, rest) = given.split_once('.').unwrap_or((&given, domain));
+    [format!("{first}.{rest}"), format!("{first}-filebrowser.{rest}")]
+}
+
+/// The host names at which people reach a service: databases alone have none.
+pub fn reached_at(service: &DockerService, domain: &str) -> BTreeSet<String> {
+    let DockerServiceSpec { types, source, filebrowser, .. } = &service.spec;
+    let composed = request::compose(types, source.is_some(), filebrowser.is_some()).ok();
+    let doors =
+        composed.map_or([true, filebrowser.is_some()], |made| [made.main.is_some(), made.filebrowser.is_some()]);
+    let names = host_names(service, domain).into_iter().zip(doors);
+    names.filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +140,26 @@ mod tests {
         assert_eq!((owner.uid.as_str(), owner.kind.as_str(), owner.block_owner_deletion), ("u", "DockerService", None));
         assert_eq!(secret.data.unwrap()[PASSWORD].0, b"a long password");
         assert!(secret.metadata.name.unwrap().len() <= 253);
+    }
+
+    #[test]
+    fn a_service_is_reached_at_its_name_and_its_filebrowsers_and_databases_are_not() {
+        let names = |types: &[&str], filebrowser: bool, name: Option<&str>| {
+            let mut service = attempt(&wanted(), &host(json!(null)), None).unwrap().object;
+            service.spec.types = types.iter().map(|&name| name.to_owned()).collect();
+            service.spec.filebrowser = service.spec.filebrowser.filter(|_| filebrowser);
+            service.spec.source = None;
+            service.spec.hostname = name.map(str::to_owned);
+            reached_at(&service, "example.com").into_iter().collect::<Vec<_>>()
+        };
+        let both = ["shop-filebrowser.example.com", "shop.example.com"];
+        assert_eq!(names(&["PHP", "MySQL"], true, Some("shop")), both);
+        assert_eq!(names(&["PHP"], false, Some("shop")), ["shop.example.com"]);
+        assert_eq!(names(&["MySQL"], false, Some("shop")), [""; 0]);
+        let elsewhere = ["www-filebrowser.shop.org", "www.shop.org"];
+        assert_eq!(names(&["PHP"], true, Some("www.shop.org")), elsewhere);
+        // Of a compose file it is not known here.
+        assert_eq!(names(&[], false, Some("shop")), ["shop.example.com"]);
     }
 
     #[test]

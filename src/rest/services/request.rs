@@ -118,10 +118,7 @@ impl Wanted {
                 fields.push(Fault::value(("body", GIT), &error.to_string(), url));
             }
         }
-        let password = fields.optional(&[PASSWORD], MOST_PASSWORD);
-        if password.is_some_and(|password| password.chars().count() < LEAST_PASSWORD) {
-            fields.push(Fault::too_short(("body", PASSWORD), LEAST_PASSWORD));
-        }
+        let password = fields.secret(PASSWORD, LEAST_PASSWORD..=MOST_PASSWORD);
         let filebrowser = composed(&mut fields, &types, has_file || git.is_some());
         faults.extend(fields.faults());
         match (userid, name) {

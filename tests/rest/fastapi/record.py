@@ -9,7 +9,7 @@ import json
 from typing import Optional, Union
 
 import fastapi
-from fastapi import Form, HTTPException, Query, Security
+from fastapi import File, Form, HTTPException, Query, Security, UploadFile
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 
@@ -63,6 +63,19 @@ def control_vm(vm_id: str, action: Action, _: None = Security(key)):
     return {"status": "Ok"}
 
 
+@app.post("/service", status_code=201)
+def create_service(
+    userid: Union[int, str] = Form(...),
+    service_name: str = Form(...),
+    service_types: list[str] = Form(...),
+    zip_file: Optional[UploadFile] = File(None),
+    git_repo_url: Optional[str] = Form(None),
+    wait: int = Query(0, ge=0, le=600),
+    _: None = Security(key),
+):
+    return {}
+
+
 @app.post("/users")
 def create_user(userid: Union[int, str] = Form(...), username: str = Form(...), _: None = Security(key)):
     return {"status": "Ok"}
@@ -70,6 +83,7 @@ def create_user(userid: Union[int, str] = Form(...), username: str = Form(...), 
 
 FORM = "application/x-www-form-urlencoded"
 GOOD = "userid=7&vm_name=web&os=DEBIAN12"
+SERVICE = "userid=7&service_name=shop&service_types=PHP"
 PART = (
     '--B\r\nContent-Disposition: form-data; name="userid"\r\n\r\n7\r\n'
     '--B\r\nContent-Disposition: form-data; name="vm_name"\r\n\r\nweb\r\n'
@@ -126,6 +140,18 @@ requests += [
     ("POST", "/control-vm/1003/explode", None, None, ""),
     ("GET", "/control-vm/1003/start", "right", None, ""),
     ("GET", "/nothing", "right", None, ""),
+    ("GET", "/nothing/", "right", None, ""),
+    ("GET", "//example.com/", "right", None, ""),
+    ("OPTIONS", "/vm", None, None, ""),
+    ("PUT", "/users", "right", FORM, "userid=7"),
+    ("POST", "/service", None, FORM, SERVICE),
+    ("POST", "/service", "right", FORM, ""),
+    ("POST", "/service", "right", "application/json", '{"userid": 7}'),
+    ("POST", "/service", "right", FORM, "userid=&service_name=&service_types=PHP"),
+    ("POST", "/service", "right", FORM, SERVICE + "&zip_file=text"),
+    ("POST", "/service?wait=601", "right", FORM, SERVICE),
+    ("POST", "/service", "right", PARTS, "no parts at all"),
+    ("POST", "/service", "right", "multipart/form-data", PART + "--B--\r\n"),
     ("GET", "/vm", "right", None, ""),
     ("DELETE", "/users", None, None, ""),
 ]

@@ -2,7 +2,7 @@
 
 use reqwest::{
     Method,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 
@@ -38,6 +38,7 @@ pub struct Answer {
     pub status: u16,
     pub body: Value,
     pub allow: Option<String>,
+    pub location: Option<String>,
     pub retry_after: Option<String>,
 }
 
@@ -101,9 +102,10 @@ impl Client {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (allow, retry_after, kind) = (header(ALLOW), header(RETRY_AFTER), header(CONTENT_TYPE));
+        let location = header(LOCATION);
         let text = response.text().await.unwrap();
         let answered = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        let answer = Answer { status, body: answered, allow, retry_after };
+        let answer = Answer { status, body: answered, allow, location, retry_after };
         hold(&Exchange { method: method.as_str(), path, headers, body, kind: kind.as_deref(), answer: &answer });
         answer
     }
