@@ -134,9 +134,20 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for text in
-            ["", "Nginx", "nginx:", "a//b", "../etc", "nginx@sha256:12", "a b", "nginx:1?x=1", "nginx:é", "/nginx", "-a", "a/"]
-        {
+        for text in [
+            "",
+            "Nginx",
+            "nginx:",
+            "a//b",
+            "../etc",
+            "nginx@sha256:12",
+            "a b",
+            "nginx:1?x=1",
+            "nginx:é",
+            "/nginx",
+            "-a",
+            "a/",
+        ] {
             assert_eq!(text.parse::<Reference>(), Err(InvalidReference(text.into())));
         }
     }
