@@ -62,7 +62,7 @@ impl Repository<'_> {
 
 impl Lab {
     /// Puts an archive into a ConfigMap, and asks for it.
-    async fn publish(&self, map: &str, archive: Vec<u8>) {
+    pub async fn publish(&self, map: &str, archive: Vec<u8>) {
         let map = ConfigMap {
             metadata: ObjectMeta { name: Some(map.to_owned()), ..ObjectMeta::default() },
             binary_data: Some([("site.tar".to_owned(), ByteString(archive))].into()),
@@ -77,14 +77,14 @@ impl Lab {
         self.services().get(name).await.unwrap().status.unwrap().source.unwrap().revision
     }
 
-    fn container(&self, name: &str, service: &str) -> String {
+    pub fn container(&self, name: &str, service: &str) -> String {
         let labels =
             [format!("label=cloudfaster.app/name={name}"), format!("label=com.docker.compose.service={service}")];
         docker(&["ps", "--quiet", "--filter", &labels[0], "--filter", &labels[1]])
     }
 
     /// Keys of the volumes of a service.
-    fn volumes(&self, name: &str) -> BTreeSet<String> {
+    pub fn volumes(&self, name: &str) -> BTreeSet<String> {
         let volumes = docker(&["volume", "ls", "--quiet", "--filter", &format!("label=cloudfaster.app/name={name}")]);
         volumes.split_whitespace().map(|volume| volume.split_once('_').unwrap().1.to_owned()).collect()
     }

@@ -38,17 +38,36 @@ pub struct Lab {
     pub image: String,
     /// Where uploaded archives are kept.
     pub artifacts: Store,
+    pub plane: ControlPlane,
     _artifacts: TempDir,
     _shutdown: DropGuard,
 }
 
 impl Lab {
     pub async fn new() -> Self {
+        let local = docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+        let shutdown = CancellationToken::new();
+        let lab = Self::idle(&std::env::var("DOCKER_HOST").unwrap_or(local), shutdown.clone()).await;
+        let settings = Settings {
+            operator_namespace: "cloudfaster-system".to_owned(),
+            source_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            artifacts: Some(lab.artifacts.clone()),
+            ..Settings::default()
+        };
+        let client = lab.client.clone();
+        tokio::spawn(async move {
+            let ended = controller::run(settings, client, Telemetry::default(), None, shutdown).await;
+            tracing::error!(?ended, "the controller ended by itself");
+        });
+        lab
+    }
+
+    /// One in which no controller runs, and in which the host is reached there.
+    pub async fn idle(endpoint: &str, shutdown: CancellationToken) -> Self {
         static START: Once = Once::new();
         START.call_once(|| {
             rustls::crypto::ring::default_provider().install_default().expect("nobody else names a provider");
         });
-        let shutdown = CancellationToken::new();
         let plane = ControlPlane::in_memory(api::crds(), shutdown.clone()).await.unwrap();
         let client = Client::new(plane.router(), "default");
         let run = Run::new();
@@ -61,28 +80,18 @@ impl Lab {
         let lab = Self {
             run,
             image,
-            artifacts: artifacts.clone(),
+            artifacts,
             client: client.clone(),
+            plane,
             _artifacts: folder,
-            _shutdown: shutdown.clone().drop_guard(),
+            _shutdown: shutdown.drop_guard(),
         };
         for (name, labels) in [("cloudfaster-system", json!({})), ("shop", json!({"cloudfaster.app/tenant": "true"}))] {
             let namespace = json!({"metadata": {"name": name, "labels": labels}});
             let namespace: Namespace = serde_json::from_value(namespace).unwrap();
             Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
         }
-        let local = docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
-        lab.host("local", &std::env::var("DOCKER_HOST").unwrap_or(local)).await;
-        let settings = Settings {
-            operator_namespace: "cloudfaster-system".to_owned(),
-            source_networks: vec!["127.0.0.0/8".parse().unwrap()],
-            artifacts: Some(artifacts),
-            ..Settings::default()
-        };
-        tokio::spawn(async move {
-            let ended = controller::run(settings, client, Telemetry::default(), None, shutdown).await;
-            tracing::error!(?ended, "the controller ended by itself");
-        });
+        lab.host("local", endpoint).await;
         lab
     }
 
@@ -178,6 +187,12 @@ impl Lab {
         let uid = self.services().get(name).await.unwrap().uid().unwrap();
         self.services().delete(name, &DeleteParams::default()).await.unwrap();
         let gone = await_condition(self.services(), name, is_deleted(&uid));
+        timeout(LIMIT, gone).await.unwrap_or_else(|_| panic!("{name} does not go")).unwrap();
+    }
+
+    /// Waits until a service is gone.
+    pub async fn until_gone(&self, name: &str) {
+        let gone = await_condition(self.services(), name, |object: Option<&DockerService>| object.is_none());
         timeout(LIMIT, gone).await.unwrap_or_else(|_| panic!("{name} does not go")).unwrap();
     }
 

@@ -7,6 +7,10 @@
 mod builds;
 mod catalogue;
 mod content;
+#[path = "../machines/support/controller.rs"]
+mod controller;
+mod crash;
+mod crashes;
 #[allow(dead_code, unused_imports, reason = "what the tests of the engine share, of which these use a part")]
 #[path = "../docker/support/mod.rs"]
 mod docker;

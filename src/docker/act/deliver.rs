@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use bollard::models::{
+    ContainerCreateBody, ContainerStateStatusEnum, HostConfig, Mount, MountType, MountVolumeOptions,
+};
 use bytes::Bytes;
 use tokio::{sync::watch, time::interval};
 
@@ -41,28 +43,44 @@ impl Work {
             done = upload => done?,
             never = told => match never {},
         }
-        self.engine.remove_container(&container, Removal::default()).await
+        self.dismiss(&container).await;
+        Ok(())
     }
 
-    /// A container that has a volume at [`TARGET`] and is never started; its id.
+    /// Removes such a container, whose work is done. If that fails it is surplus, and the plan removes it.
+    pub(super) async fn dismiss(&self, container: &str) {
+        if let Err(error) = self.engine.remove_container(container, Removal::default()).await {
+            tracing::info!(%error, container, "what carried content is removed later");
+        }
+    }
+
+    /// A container that has a volume at [`TARGET`] and is never started; its id. What is left of one that was cut off serves
+    /// again, so that not every attempt has to begin anew.
     pub(super) async fn carrier(&self, name: &str, volume: &str) -> Result<String> {
         let image = self.engine.empty_image().await?;
         let thing = Thing::Container { service: identity::DELIVERY, number: 1, name, config: volume, image: &image };
-        self.clear_the_way(name, thing).await?;
+        if let Some(left) = self.left(name, thing).await? {
+            return Ok(left);
+        }
         let body = self.carrier_body(volume, name, &image, thing);
         Ok(self.engine.create_container(name, None, body).await?.id)
     }
 
-    /// Removes what is left of one that was cut off.
-    async fn clear_the_way(&self, name: &str, thing: Thing<'_>) -> Result<()> {
-        let Some(found) = self.engine.find_container(name).await? else { return Ok(()) };
+    /// The one of this name, if it can be used. What cannot is removed.
+    async fn left(&self, name: &str, thing: Thing<'_>) -> Result<Option<String>> {
+        let Some(found) = self.engine.find_container(name).await? else { return Ok(None) };
         let found_labels = found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect();
-        match self.owner.claim(&found_labels, thing) {
-            Claim::Ours => self.engine.remove_container(&found.id.unwrap_or_default(), Removal::default()).await,
-            Claim::Former(_) | Claim::Other(..) | Claim::Nobody => Err(Error::Invalid(format!(
+        if self.owner.claim(&found_labels, thing) != Claim::Ours {
+            return Err(Error::Invalid(format!(
                 "the container {name} on the host is not this object's and is not touched: remove or rename it"
-            ))),
+            )));
         }
+        let id = found.id.unwrap_or_default();
+        if found.state.and_then(|state| state.status) == Some(ContainerStateStatusEnum::CREATED) {
+            return Ok(Some(id));
+        }
+        self.engine.remove_container(&id, Removal::default()).await?;
+        Ok(None)
     }
 
     fn carrier_body(&self, volume: &str, name: &str, image: &str, thing: Thing<'_>) -> ContainerCreateBody {

@@ -10,7 +10,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use super::{Work, deliver::TARGET};
 use crate::docker::{
     content::Content,
-    engine::{Error, Removal, Result},
+    engine::{Error, Result},
     identity,
 };
 
@@ -28,7 +28,7 @@ impl Work {
         let surveyed = spawn_blocking(move || survey(reader)).await;
         let surveyed =
             surveyed.map_err(|error| Error::Invalid(format!("the volume could not be looked at: {error}")))?;
-        self.engine.remove_container(&container, Removal::default()).await?;
+        self.dismiss(&container).await;
         let written = surveyed.map_err(|error| Error::Invalid(format!("the volume could not be read: {error}")))?;
         Ok(written.told())
     }

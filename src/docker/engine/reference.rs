@@ -1,11 +1,22 @@
 //! References to images.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 use regex::Regex;
 
 /// The registry of references that name none.
 const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// What a part of a reference looks like. Making one costs much more than asking it, and all are asked in every reconcile.
+type Pattern = LazyLock<Option<Regex>>;
+
+static REPOSITORY: Pattern = LazyLock::new(|| {
+    let host = r"(?:localhost|[A-Za-z0-9][A-Za-z0-9.-]*(?:\.[A-Za-z0-9-]+|:[0-9]+)|\[[0-9A-Fa-f:]+\](?::[0-9]+)?)";
+    let part = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
+    Regex::new(&format!("^(?:{host}/)?{part}(?:/{part})*$")).ok()
+});
+static TAG: Pattern = LazyLock::new(|| Regex::new("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$").ok());
+static DIGEST: Pattern = LazyLock::new(|| Regex::new("^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-f]{32,}$").ok());
 
 /// A reference to an image, always with a tag or a digest: without one, an engine pulls every tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,12 +77,10 @@ impl FromStr for Reference {
             Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
             _ => (name, None),
         };
-        let host = r"(?:localhost|[A-Za-z0-9][A-Za-z0-9.-]*(?:\.[A-Za-z0-9-]+|:[0-9]+)|\[[0-9A-Fa-f:]+\](?::[0-9]+)?)";
-        let part = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
-        let fits = |pattern: &str, text: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-        let proper = fits(&format!("^(?:{host}/)?{part}(?:/{part})*$"), repository)
-            && tag.is_none_or(|tag| fits(r"^\w[\w.-]{0,127}$", tag))
-            && digest.is_none_or(|digest| fits(r"^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-f]{32,}$", digest));
+        let fits = |pattern: &Pattern, text: &str| pattern.as_ref().is_some_and(|pattern| pattern.is_match(text));
+        let proper = fits(&REPOSITORY, repository)
+            && tag.is_none_or(|tag| fits(&TAG, tag))
+            && digest.is_none_or(|digest| fits(&DIGEST, digest));
         if !proper {
             return Err(invalid());
         }
@@ -125,9 +134,20 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for text in
-            ["", "Nginx", "nginx:", "a//b", "../etc", "nginx@sha256:12", "a b", "nginx:1?x=1", "/nginx", "-a", "a/"]
-        {
+        for text in [
+            "",
+            "Nginx",
+            "nginx:",
+            "a//b",
+            "../etc",
+            "nginx@sha256:12",
+            "a b",
+            "nginx:1?x=1",
+            "nginx:é",
+            "/nginx",
+            "-a",
+            "a/",
+        ] {
             assert_eq!(text.parse::<Reference>(), Err(InvalidReference(text.into())));
         }
     }

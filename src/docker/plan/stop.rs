@@ -1,6 +1,9 @@
 //! Stopping: those that depend on others before these.
 
-use super::super::observed::ContainerState;
+use super::super::{
+    identity,
+    observed::{ContainerState, TaskSight},
+};
 use super::{Action, ours::Mine, round::Round};
 
 /// Of those that run, the ones on which no other of them depends.
@@ -49,12 +52,20 @@ impl Round<'_> {
     /// Stops and removes what belongs to no place: services that are gone, and numbers that are too many.
     pub fn clear_surplus(&mut self) {
         let containers = &self.context.ours.containers;
+        let has_place = |mine: &Mine<'_>| self.places.contains_key(&mine.slot());
         let surplus: Vec<_> =
-            containers.iter().copied().filter(|mine| !self.places.contains_key(&mine.slot())).collect();
+            containers.iter().copied().filter(|mine| !has_place(mine) && !self.is_looking(mine)).collect();
         self.stop_in_order(&surplus, false);
         for mine in surplus.iter().filter(|mine| !mine.is_up()) {
             self.remove(mine);
         }
+    }
+
+    /// Whether a volume is being looked into through it: with a large one that takes longer than a reconcile.
+    fn is_looking(&self, mine: &Mine<'_>) -> bool {
+        let survey = Action::Survey { volume: mine.config.to_owned() };
+        let task = self.context.observed.tasks.get(&survey.key());
+        mine.service == identity::DELIVERY && matches!(task, Some(TaskSight::Running(_)))
     }
 
     /// Removes a container that does not run.

@@ -30,6 +30,8 @@ impl<'a> Round<'a> {
                 self.go_back(&place, failed);
             } else if let Some(fresh) = place.fresh {
                 self.tend(&place, &fresh, crowded);
+            } else if place.done {
+                self.end_others(&place);
             }
         }
         if prepared {
@@ -245,6 +247,14 @@ impl<'a> Round<'a> {
         let free = !place.stale.iter().any(|mine| mine.seen.name == fresh.proper_name);
         if free {
             self.has_its_name(fresh);
+        }
+    }
+
+    /// Where the work is done, what runs belongs to a release that did not come up. What ended stays, and tells that it did its
+    /// work for that one, should it be tried again.
+    fn end_others(&mut self, place: &Place<'a>) {
+        for mine in place.stale.iter().filter(|mine| mine.is_up()) {
+            self.stop(mine, false);
         }
     }
 

@@ -1,21 +1,19 @@
 //! A proxy before the engine that counts the requests that change something, and can die at any of them.
 
 use std::{
-    convert::Infallible,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use cloudfaster::docker::engine::{Access, Address, Engine, Limits, Settings};
-use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::watch,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::engine::settings;
@@ -28,20 +26,22 @@ pub enum Death {
     Before(usize),
     /// At the request of this number, which the engine answers.
     After(usize),
+    /// It does not: only every so many of the engine's answers one is lost.
+    OfReplies(usize),
 }
 
 /// A proxy before the engine.
 pub struct Proxy {
     folder: TempDir,
-    state: Arc<State>,
+    life: Arc<Mutex<Arc<Life>>>,
     _stop: DropGuard,
 }
 
-struct State {
+/// A proxy from its start to its death. What was connected to it then stays dead when the next one begins.
+pub struct Life {
     upstream: PathBuf,
     death: Death,
-    written: AtomicUsize,
-    dead: AtomicBool,
+    dead: watch::Sender<bool>,
     /// Methods and paths of the requests that change something.
     requests: Mutex<Vec<String>>,
 }
@@ -50,23 +50,17 @@ impl Proxy {
     /// One that dies then.
     pub fn start(death: Death) -> Self {
         let Address::Unix(upstream) = settings().address else {
-            panic!("the tests of convergence need an engine behind a unix socket (DOCKER_HOST)")
+            panic!("these tests need an engine behind a unix socket (DOCKER_HOST)")
         };
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
-        let state = Arc::new(State {
-            upstream,
-            death,
-            written: AtomicUsize::new(0),
-            dead: AtomicBool::new(false),
-            requests: Mutex::default(),
-        });
+        let life = Arc::new(Mutex::new(Life::new(upstream, death)));
         let stop = CancellationToken::new();
-        let accepting = state.clone();
+        let living = life.clone();
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let state = accepting.clone();
-                let answer = service_fn(move |request| answer(state.clone(), request));
+                let life = living.lock().clone();
+                let answer = service_fn(move |request| answer(life.clone(), request));
                 tokio::spawn(async move {
                     let connection = hyper::server::conn::http1::Builder::new();
                     // One that breaks off is what a death is.
@@ -74,22 +68,67 @@ impl Proxy {
                 });
             }
         }));
-        Self { folder, state, _stop: stop.drop_guard() }
+        Self { folder, life, _stop: stop.drop_guard() }
+    }
+
+    /// Begins another life in the place of this one, which ends.
+    pub fn begin(&self, death: Death) -> Arc<Life> {
+        let mut life = self.life.lock();
+        life.die();
+        *life = Life::new(life.upstream.clone(), death);
+        life.clone()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
     }
 
     /// A client of the engine through this proxy.
     pub fn engine(&self) -> Engine {
-        let address = Address::Unix(self.folder.path().join("docker.sock"));
+        let address = Address::Unix(self.socket());
         Engine::new(&Settings { address, access: Access::Local, limits: Limits::default() }).unwrap()
     }
 
     pub fn is_dead(&self) -> bool {
-        self.state.dead.load(Ordering::SeqCst)
+        self.life.lock().is_dead()
     }
 
     /// The requests so far that change something.
     pub fn written(&self) -> Vec<String> {
-        self.state.requests.lock().clone()
+        self.life.lock().written()
+    }
+}
+
+impl Life {
+    fn new(upstream: PathBuf, death: Death) -> Arc<Self> {
+        Arc::new(Self { upstream, death, dead: watch::Sender::new(false), requests: Mutex::default() })
+    }
+
+    pub fn die(&self) {
+        self.dead.send_replace(true);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        *self.dead.borrow()
+    }
+
+    /// Waits for its death.
+    pub async fn died(&self) {
+        let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
+    }
+
+    pub fn written(&self) -> Vec<String> {
+        self.requests.lock().clone()
+    }
+
+    /// The number of a request that changes something.
+    fn count(&self, request: &Request<Incoming>) -> Option<usize> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let mut requests = self.requests.lock();
+        requests.push(format!("{} {}", request.method(), request.uri().path()));
+        Some(requests.len() - 1)
     }
 }
 
@@ -104,31 +143,29 @@ impl std::fmt::Display for Dead {
 
 impl std::error::Error for Dead {}
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Incoming>, Dead> {
-    if state.dead.load(Ordering::SeqCst) {
+async fn answer(life: Arc<Life>, request: Request<Incoming>) -> Result<Response<Incoming>, Dead> {
+    if life.is_dead() {
         return Err(Dead);
     }
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let number = if writes { state.written.fetch_add(1, Ordering::SeqCst) } else { usize::MAX };
-    if writes {
-        state.requests.lock().push(format!("{} {}", request.method(), request.uri().path()));
-    }
-    if state.death == Death::Before(number) {
-        state.dead.store(true, Ordering::SeqCst);
+    let number = life.count(&request);
+    if number.is_some_and(|number| life.death == Death::Before(number)) {
+        life.die();
         return Err(Dead);
     }
-    let answer = forward(&state, request).await;
-    if state.death == Death::After(number) {
-        state.dead.store(true, Ordering::SeqCst);
+    let answer = forward(&life.upstream, request).await;
+    if number.is_some_and(|number| life.death == Death::After(number)) {
+        life.die();
+    }
+    let lost = matches!((life.death, number), (Death::OfReplies(every), Some(number)) if number % every == every - 1);
+    if life.is_dead() || lost {
         return Err(Dead);
     }
-    Ok(answer)
+    answer.map_err(|_| Dead)
 }
 
-async fn forward(state: &State, request: Request<Incoming>) -> Response<Incoming> {
-    let stream = UnixStream::connect(&state.upstream).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+async fn forward(upstream: &Path, request: Request<Incoming>) -> hyper::Result<Response<Incoming>> {
+    let stream = UnixStream::connect(upstream).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = request.map(|body| body.map_err(|error| -> Infallible { panic!("a request broke off: {error}") }));
-    sender.send_request(request).await.unwrap()
+    sender.send_request(request).await
 }

@@ -57,6 +57,30 @@ fn what_users_wrote_into_content_that_goes_is_told() {
 }
 
 #[test]
+fn a_look_that_takes_long_into_content_that_goes_is_let_be() {
+    let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
+    deliver(&mut object.deployment, 2);
+    object.deployment.release += "+";
+    object.version += 1;
+    let called = |world: &World, what: &str| world.calls.iter().any(|call| call.starts_with(what));
+    while !called(&world, "survey p_site-1") {
+        let fault = if called(&world, "remove c") { Fault::LostAfter } else { Fault::None };
+        walker.step(&mut object, &mut world, fault);
+        world.seconds += 1;
+    }
+    assert_eq!(world.states(), ["p-web-1 running", "p_site-1-survey created"]);
+    walker.is_busy_with("survey p_site-1");
+    let calls = world.calls.len();
+    for _ in 0..3 {
+        walker.reconcile(&mut object, &mut world);
+    }
+    assert_eq!(world.calls[calls..], [""; 0]);
+    walker.crash();
+    come_to_rest(&mut object, &mut world, &mut walker);
+    assert_eq!((world.states(), volumes(&world)), (vec!["p-web-1 running".to_owned()], vec!["p_site-2"]));
+}
+
+#[test]
 fn a_release_that_does_not_come_up_leaves_the_former_content_where_it_is() {
     let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
     deliver(&mut object.deployment, 2);

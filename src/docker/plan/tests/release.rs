@@ -6,7 +6,7 @@ use super::{
     walker::{Object, Walker},
     world::World,
 };
-use crate::docker::{identity, observed::ContainerState, plan::*};
+use crate::docker::{compose::model::Restart, desired::Service, identity, observed::ContainerState, plan::*};
 
 /// The next release: the database and the web server are other ones.
 fn next(object: &mut Object) {
@@ -63,6 +63,32 @@ fn a_release_of_which_a_part_does_not_come_up_goes_back_as_a_whole() {
     assert_ne!(ids(&world), before);
     let recorded = object.recorded.unwrap();
     assert_eq!((recorded.good.unwrap().release, recorded.lost_release), (object.deployment.release, None));
+}
+
+#[test]
+fn a_one_shot_of_a_release_that_does_not_come_up_does_not_run_on() {
+    let (mut object, mut world, mut walker) = at_rest(deployment());
+    next(&mut object);
+    let extra = Service { restart: Restart::No, ..server("web:1") };
+    object.deployment.services.insert("extra".into(), extra);
+    object.deployment.services.get_mut("migrate").unwrap().config = "next".into();
+    let migrates = |world: &World| world.mine().any(|held| held.slot.service == "migrate" && held.seen.state.is_up());
+    loop {
+        walker.reconcile(&mut object, &mut world);
+        if migrates(&world) {
+            break;
+        }
+        world.settle();
+        world.seconds += 20;
+    }
+    let extra = world.named("p-extra-1").seen.id.clone();
+    world.end(&extra, 3);
+    for _ in 0..5 {
+        walker.reconcile(&mut object, &mut world);
+        world.seconds += 20;
+    }
+    assert!(object.recorded.as_ref().unwrap().lost_release.is_some());
+    assert!(!migrates(&world), "{:?}", world.states());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     docker::{
         desired::*,
         identity::Owner,
-        observed::{Class, ContainerState, Observed, TaskSight},
+        observed::{Class, ContainerState, Observed, Progress, TaskSight},
         plan::*,
         recorded::Recorded,
     },
@@ -97,6 +97,11 @@ impl Walker {
     /// The process dies.
     pub fn crash(&mut self) {
         *self = Self::default();
+    }
+
+    /// A call is under way for longer than a reconcile.
+    pub fn is_busy_with(&mut self, key: &str) {
+        self.tasks.insert(key.to_owned(), TaskSight::Running(Progress::default()));
     }
 
     pub fn is_walking(&self) -> bool {

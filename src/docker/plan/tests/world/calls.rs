@@ -24,8 +24,13 @@ impl World {
             return Err(lost);
         }
         self.calls.push(action.key());
-        if let (Action::Deliver { volume, .. }, Fault::LostAfter) = (action, fault) {
-            self.interrupt_delivery(volume, owner);
+        let carrier = match action {
+            Action::Deliver { volume, .. } => Some((volume, identity::delivery_name(volume))),
+            Action::Survey { volume } => Some((volume, identity::survey_name(volume))),
+            _ => None,
+        };
+        if let (Some((volume, name)), Fault::LostAfter) = (carrier, fault) {
+            self.cut_off(volume, name, owner);
             return Err(lost);
         }
         let done = self.carry_out(action, owner, deployment);
@@ -172,9 +177,8 @@ impl World {
         }
     }
 
-    /// A delivery is cut off in the middle.
-    fn interrupt_delivery(&mut self, volume: &str, owner: &Owner) {
-        let name = identity::delivery_name(volume);
+    /// A delivery or a survey is cut off in the middle, and its container stays.
+    fn cut_off(&mut self, volume: &str, name: String, owner: &Owner) {
         if self.containers.values().any(|held| held.seen.name == name) || !self.volumes.contains_key(volume) {
             return;
         }
