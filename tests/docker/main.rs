@@ -16,4 +16,5 @@ mod oracle;
 #[path = "../support/process.rs"]
 mod process;
 mod refusals;
+#[allow(dead_code, reason = "the proxy can do more, for the tests of services")]
 mod support;
