@@ -30,7 +30,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::Instrument;
 
 use super::{describe, events, pace::Pace, paused, status};
 use crate::{
@@ -256,7 +257,12 @@ pub async fn run<R: Reconciler>(wiring: &Wiring, kind: &'static str, reconciler:
         .reconcile_on(UnboundedReceiverStream::new(receiver))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
-            |object, context| async move { in_turn(&context, &object).await },
+            |object, context| async move {
+                // The controller of kube asks all that go on whenever one of them moves, and on one processor: of tasks it has only
+                // the ends to ask for.
+                let task = tokio::spawn(async move { in_turn(&context, &object).await }.in_current_span());
+                AbortOnDropHandle::new(task).await.unwrap_or(Err(Failure::Panic))
+            },
             |object, failure: &Failure, context| {
                 let delay = context.pace.failed(&key(&ObjectRef::from(&*object)));
                 tracing::warn!(error = %failure, retry_after = ?delay, "reconcile failed");
