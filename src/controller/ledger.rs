@@ -264,18 +264,17 @@ impl Ledger {
 
     /// Notes what an object chose, unless another one took something since `version`.
     pub fn claim(&self, uid: &str, entry: Entry, version: Version) -> Result<(), Outdated> {
-        let mut inner = self.inner.write();
-        if inner.version.places != version.places {
-            return Err(Outdated);
-        }
-        inner.put(uid, entry);
-        Ok(())
+        self.put_if(uid, entry, |now| now.places == version.places)
     }
 
     /// Notes that an object is about to be cloned, unless another one began or joined the queue since `version`.
     pub fn begin(&self, uid: &str, entry: Entry, version: Version) -> Result<(), Outdated> {
+        self.put_if(uid, entry, |now| now.clones == version.clones)
+    }
+
+    fn put_if(&self, uid: &str, entry: Entry, current: impl FnOnce(Version) -> bool) -> Result<(), Outdated> {
         let mut inner = self.inner.write();
-        if inner.version.clones != version.clones {
+        if !current(inner.version) {
             return Err(Outdated);
         }
         inner.put(uid, entry);
