@@ -134,6 +134,9 @@ fn of_text(doing: Doing, text: &str) -> Outcome {
     if phrases::is_lock_timeout(text) {
         return Outcome::RetryHere(reason("LockTimeout"));
     }
+    if phrases::is_no_worker(text) {
+        return Outcome::RetryHere(reason("NoWorker"));
+    }
     if phrases::vm_lock(text).is_some() {
         return Outcome::Wait(reason("Locked"));
     }
@@ -259,6 +262,7 @@ mod tests {
             description: String::new(),
         };
         let pool = Action::Pool { place: place.clone(), pool: "x".into() };
+        let tag = Action::Tag { place: place.clone(), tags: "t".into(), ours: false, named: Vec::new() };
         let start = Action::Start(place);
         for (action, status, text, expected) in [
             (&clone, 401, "Authentication failed!", ("wait", "Unauthorized")),
@@ -272,6 +276,9 @@ mod tests {
             (&pool, 500, "update pools failed: VM 100 is already a pool member", ("look again", "ChangedMeanwhile")),
             (&pool, 403, "Permission check failed (/pool/x, Pool.Allocate)", ("wait", "Forbidden")),
             (&clone, 503, "busy", ("retry here", "ServerError")),
+            (&clone, 500, "got no worker upid - start worker failed", ("retry here", "NoWorker")),
+            (&tag, 500, "got no worker upid - start worker failed", ("retry here", "NoWorker")),
+            (&tag, 500, "invalid format of tags", ("stalled", "Refused")),
             (&start, 400, "Parameter verification failed.", ("stalled", "Refused")),
         ] {
             let (class, word) = word(of_call(action, &refusal(status, text)));

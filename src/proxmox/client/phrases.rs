@@ -29,6 +29,11 @@ pub fn vm_lock(text: &str) -> Option<&str> {
     Some(rest.split_once(')')?.0)
 }
 
+/// The process that was to do it could not be started (`PVE::RESTEnvironment::fork_worker`), as on a node that is overloaded.
+pub fn is_no_worker(text: &str) -> bool {
+    text.contains("start worker failed")
+}
+
 /// The answering node has no quorum, so that nothing can be written: `cluster not ready - no quorum?`,
 /// or `unable to open file '/etc/pve/…' - Permission denied`.
 pub fn is_no_quorum(text: &str) -> bool {
