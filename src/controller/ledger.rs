@@ -219,8 +219,8 @@ impl Ledger {
     pub fn consider(&self, uid: &str, vmid: Vmid) -> bool {
         let mut inner = self.inner.write();
         let Some((object, holding)) = inner.entry(uid) else { return true };
-        let own = usize::from(holding.candidate == Some(vmid));
-        let free = inner.clusters.get(&object.cluster).is_none_or(|claims| claims.holders(vmid) == own);
+        let claims = inner.clusters.get(&object.cluster);
+        let free = claims.is_none_or(|claims| !claims.is_held_beside(Some(holding), vmid));
         if free {
             inner.change(uid, |holding| holding.candidate = Some(vmid));
         }

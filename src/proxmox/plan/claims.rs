@@ -160,9 +160,11 @@ impl Claims {
         Some(holding)
     }
 
-    /// How many objects hold a VMID, or are about to take it.
-    pub fn holders(&self, vmid: Vmid) -> usize {
-        self.vmids.of(&vmid)
+    /// Whether an object beside the one with this holding holds a VMID, or is about to take it.
+    pub fn is_held_beside(&self, own: Option<&Holding>, vmid: Vmid) -> bool {
+        let own = || own.map_or(0, |own| own.vmids().filter(|held| *held == vmid).count());
+        let holders = self.vmids.of(&vmid);
+        holders > 0 && holders > own()
     }
 
     /// Those that wait for their turn to be cloned, by their uids.
@@ -195,9 +197,7 @@ pub struct Others<'a> {
 impl<'a> Others<'a> {
     /// Whether one of them holds a VMID.
     pub fn have_vmid(self, vmid: Vmid) -> bool {
-        let own = || self.own.map_or(0, |own| own.vmids().filter(|held| *held == vmid).count());
-        let holders = self.claims.vmids.of(&vmid);
-        holders > 0 && holders > own()
+        self.claims.is_held_beside(self.own, vmid)
     }
 
     /// How many of the same namespace have a machine, or a place for one.
