@@ -12,6 +12,13 @@ fn volumes(world: &World) -> Vec<&str> {
     world.volumes.keys().map(String::as_str).collect()
 }
 
+/// The next release, with this version of the content.
+fn release(object: &mut Object, version: u32) {
+    deliver(&mut object.deployment, version);
+    object.deployment.release += "+";
+    object.version += 1;
+}
+
 #[test]
 fn content_is_there_before_a_container_is_made() {
     let (mut object, mut world, mut walker) =
@@ -26,9 +33,7 @@ fn content_is_there_before_a_container_is_made() {
 #[test]
 fn the_content_of_a_former_release_goes_when_its_container_does() {
     let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
-    deliver(&mut object.deployment, 2);
-    object.deployment.release += "+";
-    object.version += 1;
+    release(&mut object, 2);
     let old = world.named("p-web-1").seen.id.clone();
     let calls = come_to_rest(&mut object, &mut world, &mut walker);
     let position = |what: &str| calls.iter().position(|call| call == what).unwrap();
@@ -43,9 +48,7 @@ fn what_users_wrote_into_content_that_goes_is_told() {
     let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
     world.edited.insert("p_site-1".into());
     for (version, told) in [(2, true), (3, false)] {
-        deliver(&mut object.deployment, version);
-        object.deployment.release += "+";
-        object.version += 1;
+        release(&mut object, version);
         come_to_rest(&mut object, &mut world, &mut walker);
         walker.reconcile(&mut object, &mut world);
         let Some(Step::Rest { warnings, .. }) = &walker.last else { panic!("{:?}", walker.last) };
@@ -59,9 +62,7 @@ fn what_users_wrote_into_content_that_goes_is_told() {
 #[test]
 fn a_look_that_takes_long_into_content_that_goes_is_let_be() {
     let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
-    deliver(&mut object.deployment, 2);
-    object.deployment.release += "+";
-    object.version += 1;
+    release(&mut object, 2);
     let called = |world: &World, what: &str| world.calls.iter().any(|call| call.starts_with(what));
     while !called(&world, "survey p_site-1") {
         let fault = if called(&world, "remove c") { Fault::LostAfter } else { Fault::None };
@@ -83,9 +84,7 @@ fn a_look_that_takes_long_into_content_that_goes_is_let_be() {
 #[test]
 fn a_release_that_does_not_come_up_leaves_the_former_content_where_it_is() {
     let (mut object, mut world, mut walker) = at_rest(with_content(only_web(), 1));
-    deliver(&mut object.deployment, 2);
-    object.deployment.release += "+";
-    object.version += 1;
+    release(&mut object, 2);
     world.unstartable.insert("web".into());
     for _ in 0..8 {
         walker.reconcile(&mut object, &mut world);
