@@ -17,12 +17,12 @@ use crate::{
         proxy::{Death, Proxy},
     },
     lab::Lab,
+    releases::RUNS,
 };
 
 /// After so many crashes it should have come to something.
 const MOST_CRASHES: usize = 60;
 
-const RUNS: &str = "trap \"exit 143\" TERM; sleep 1000000 & wait";
 const ENDS: &str = "echo broken; exit 3";
 
 /// A database, a one-shot that runs once for each release, and a web server whose site comes from an archive.

@@ -31,7 +31,8 @@ volumes: {{data: {{}}}}
     )
 }
 
-const RUNS: &str = "trap \"exit 143\" TERM; sleep 1000000 & wait";
+/// Runs until it is told to stop.
+pub const RUNS: &str = "trap \"exit 143\" TERM; sleep 1000000 & wait";
 
 impl Lab {
     /// What a service's containers say that run.
