@@ -3,6 +3,7 @@
 // Each column of the table has a type.
 #![allow(clippy::duplicated_attributes)]
 
+mod names;
 mod source;
 mod status;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{NameRef, SecretKeyRef};
 
+pub use names::FILEBROWSER;
 pub use source::*;
 pub use status::*;
 

@@ -8,7 +8,7 @@ use crate::{
     api::{
         DockerService,
         docker_host::{self, DockerHostSpec, PortRange, ProxyKind},
-        docker_service::{Expose, ServiceUrls},
+        docker_service::{Expose, FILEBROWSER, ServiceUrls},
         docker_tenant::DockerTenant,
     },
     controller::{
@@ -21,8 +21,6 @@ use crate::{
     },
 };
 
-/// What distinguishes the name of a service's Filebrowser.
-const FILEBROWSER: &str = "-filebrowser";
 /// The longest part of a host name between two dots.
 const LONGEST_LABEL: usize = 63;
 
@@ -196,8 +194,8 @@ struct Hosts {
 impl Hosts {
     fn of(service: &DockerService, proxy: &docker_host::Proxy, tenant: &DockerTenant) -> Result<Self, Unresolved> {
         let domain = &proxy.domain;
-        let given = service.spec.hostname.clone().unwrap_or_else(|| service.name_any());
-        if let Some((first, rest)) = given.split_once('.').filter(|_| service.spec.hostname.is_some()) {
+        let given = service.hostname();
+        if let Some((_, rest)) = given.split_once('.') {
             let allowed = tenant.allow.as_ref().map(|allow| allow.host_names.as_slice()).unwrap_or_default();
             if rest != domain && !allowed.iter().any(|pattern| fits(pattern, &given)) {
                 let message = format!(
@@ -206,16 +204,12 @@ impl Hosts {
                 );
                 return Err(stall("NotAllowed", message));
             }
-            let filebrowser = format!("{first}{FILEBROWSER}.{rest}");
-            return Ok(Self { main: given, filebrowser });
-        }
-        // An object's name may have dots, which would make it one of another domain.
-        let label = given.replace('.', "-");
-        if label.len() > LONGEST_LABEL - FILEBROWSER.len() {
+        } else if given.len() > LONGEST_LABEL - FILEBROWSER.len() {
             let most = LONGEST_LABEL - FILEBROWSER.len();
             return Err(stall("InvalidSpec", format!("spec.hostname: give one of at most {most} letters for {given}")));
         }
-        Ok(Self { main: format!("{label}.{domain}"), filebrowser: format!("{label}{FILEBROWSER}.{domain}") })
+        let [main, filebrowser] = service.host_names(domain);
+        Ok(Self { main, filebrowser })
     }
 }
 

@@ -25,12 +25,12 @@ impl Services {
         let has_one = |other: &DockerService| {
             other.spec.host_ref == service.spec.host_ref
                 && (other.namespace() != service.namespace() || other.name_any() != service.name_any())
-                && object::host_names(other, domain).iter().any(|name| wanted.contains(name))
+                && other.host_names(domain).iter().any(|name| wanted.contains(name))
                 && !object::reached_at(other, domain).is_disjoint(&wanted)
         };
         let other = self.find(has_one)?;
         let theirs = object::reached_at(&other, domain);
-        let mut names = object::host_names(service, domain).into_iter();
+        let mut names = service.host_names(domain).into_iter();
         let name = names.find(|name| wanted.contains(name) && theirs.contains(name))?;
         Some(name.strip_suffix(domain).and_then(|name| name.strip_suffix('.')).unwrap_or(&name).to_owned())
     }

@@ -83,25 +83,13 @@ pub fn password(service: &DockerService, wanted: &Wanted) -> Option<Secret> {
     })
 }
 
-/// The host name of a service, below the domain of its host unless it has a dot.
-pub fn hostname(service: &DockerService) -> String {
-    service.spec.hostname.clone().unwrap_or_else(|| service.name_any().replace('.', "-"))
-}
-
-/// The host names that a service and its Filebrowser would have with a proxy of this domain.
-pub fn host_names(service: &DockerService, domain: &str) -> [String; 2] {
-    let given = hostname(service);
-    let (first, rest) = given.split_once('.').unwrap_or((&given, domain));
-    [format!("{first}.{rest}"), format!("{first}-filebrowser.{rest}")]
-}
-
 /// The host names at which people reach a service: databases alone have none.
 pub fn reached_at(service: &DockerService, domain: &str) -> BTreeSet<String> {
     let DockerServiceSpec { types, source, filebrowser, .. } = &service.spec;
     let composed = request::compose(types, source.is_some(), filebrowser.is_some()).ok();
     let doors =
         composed.map_or([true, filebrowser.is_some()], |made| [made.main.is_some(), made.filebrowser.is_some()]);
-    let names = host_names(service, domain).into_iter().zip(doors);
+    let names = service.host_names(domain).into_iter().zip(doors);
     names.filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
 }
 

@@ -12,7 +12,6 @@ use crate::{
     api::{
         DockerHost, DockerService,
         conditions::{Conditioned, READY, STALLED},
-        docker_host::Proxy,
         docker_service::{DockerServiceStatus, ServicePhase, ServiceState},
     },
     rest::{
@@ -79,13 +78,15 @@ pub fn view(service: &DockerService, host: Option<&DockerHost>) -> Service {
     let proxy = host.and_then(|host| host.spec.proxy.as_ref());
     // Before it was looked at, by what it was asked for.
     let expected = || composed().filter(|_| status.urls.is_none());
-    let url = |proxy: &Proxy, suffix: &str| {
-        let scheme = if proxy.plaintext { "http" } else { "https" };
-        format!("{scheme}://{}{suffix}.{}", object::hostname(service), proxy.domain)
+    let [main, filebrowser] = match proxy {
+        Some(proxy) => {
+            let scheme = if proxy.plaintext { "http" } else { "https" };
+            service.host_names(&proxy.domain).map(|name| Some(format!("{scheme}://{name}")))
+        }
+        None => [None, None],
     };
-    let main = seen.main.or_else(|| expected()?.main.and(proxy).map(|proxy| url(proxy, ""))).or(status.url);
-    let filebrowser =
-        seen.filebrowser.or_else(|| expected()?.filebrowser.and(proxy).map(|proxy| url(proxy, "-filebrowser")));
+    let main = seen.main.or_else(|| expected()?.main.and(main)).or(status.url);
+    let filebrowser = seen.filebrowser.or_else(|| expected()?.filebrowser.and(filebrowser));
     Service {
         service_id: service.uid().unwrap_or_default(),
         service_name: service.annotations().get(object::SERVICE_NAME).cloned().unwrap_or_else(|| service.name_any()),
