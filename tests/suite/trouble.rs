@@ -7,13 +7,12 @@ use serde_json::json;
 use crate::support::{Bench, Which, plane::OPERATOR, tokens};
 
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
-const CLONING: &str = "jsonpath={.status.phase}=Cloning";
 
-/// Machines on their way, the first of them being cloned.
+/// Machines on their way, as soon as the first clone has begun.
 async fn begun(which: Which) -> Bench {
     let bench = Bench::start(which).await;
     bench.machines(&NAMES).await;
-    bench.wait(&NAMES[..1], CLONING).await;
+    bench.proxmox.until_made(1).await;
     bench
 }
 
@@ -47,7 +46,7 @@ pub async fn an_older_backup_is_restored(which: Which) {
     bench.machines(&NAMES[..2]).await;
     // What changes after the backup is lost with it: the machine was deleted, and is to be again.
     bench.kubectl().works(&["label", "pvm", "one", "-n", "shop", "later=true"]).await;
-    bench.wait(&NAMES[1..2], CLONING).await;
+    bench.proxmox.until_made(2).await;
     bench.plane.restore(&backup).await;
     bench.ready(&NAMES[..1]).await;
     let labels =
@@ -81,7 +80,7 @@ pub async fn the_leader_is_killed_while_it_clones() {
         async move { kubectl.works(&["get", "lease", "cloudfaster-controller", "-n", OPERATOR, "-o", field]).await }
     };
     bench.machines(&NAMES).await;
-    bench.wait(&NAMES[..1], CLONING).await;
+    bench.proxmox.until_made(1).await;
     let first = holder(&bench).await;
     let mut standby = bench.plane.controller("standby", &QUICK).await;
     leader.kill().await;

@@ -93,6 +93,13 @@ impl Proxmox {
         }
     }
 
+    /// Waits until so many machines were begun to be made since the start. That stays so, unlike their phases: a clone takes
+    /// less time than a slow machine needs to start kubectl.
+    pub async fn until_made(&self, count: usize) {
+        let old = vmids(&self.before).len();
+        self.until("machines are being made", |state| vmids(state).len() >= old + count).await;
+    }
+
     /// Waits until everything is as at the start: no machine, no volume, no task more.
     pub async fn until_nothing_is_left(&self) {
         let same = |state: &Value, key: &str| state[key] == self.before[key];
