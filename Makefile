@@ -16,7 +16,7 @@ demo: ## Makes VMs on a simulated Proxmox and shows them live
 	@. .ci/environment && $(CARGO) run --quiet -- demo
 
 test: setup ## Runs all tests
-	@. .ci/environment && $(CARGO) test --quiet
+	@. .ci/environment && $(CARGO) test --quiet --no-fail-fast
 
 check: setup ## Formatting and lints
 	@. .ci/environment && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warnings
