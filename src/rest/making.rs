@@ -54,14 +54,11 @@ where
     /// # Errors
     /// When there is another one of its name, or it cannot be created.
     pub async fn create(&self) -> Result<K, Problem> {
-        if let Some(selector) = &self.attempt.selector {
-            let found = self.shim.ask(self.api.list(&ListParams::default().labels(selector))).await?;
-            if let Some(object) = found.items.into_iter().find(|object| object.meta().deletion_timestamp.is_none()) {
-                return self.there(object);
-            }
+        if let Some(object) = self.same_key().await?.into_iter().next() {
+            return self.there(object);
         }
         match self.shim.ask(self.api.create(&PostParams::default(), &self.attempt.object)).await {
-            Ok(object) => Ok(object),
+            Ok(object) => self.alone(object).await,
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let name = self.attempt.object.name_any();
                 match self.shim.ask(self.api.get_opt(&name)).await? {
@@ -79,6 +76,28 @@ where
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// The objects that were made with the same idempotency key.
+    async fn same_key(&self) -> Result<Vec<K>, Problem> {
+        let Some(selector) = &self.attempt.selector else { return Ok(Vec::new()) };
+        let mut found = self.shim.ask(self.api.list(&ListParams::default().labels(selector))).await?.items;
+        found.retain(|object| object.meta().deletion_timestamp.is_none());
+        Ok(found)
+    }
+
+    /// An object that was just made, if it is the only one of its idempotency key. Requests that reuse a key at the same
+    /// moment do not see each other's objects before: each looks again, so at most one of them keeps what it made.
+    async fn alone(&self, made: K) -> Result<K, Problem> {
+        match self.same_key().await?.into_iter().find(|object| object.uid() != made.uid()) {
+            Some(other) => {
+                if delete(&self.api, &made).await.is_err() {
+                    self.withdraw_later();
+                }
+                self.there(other)
+            }
+            None => Ok(made),
         }
     }
 
@@ -142,9 +161,12 @@ where
     /// Takes back what this attempt may have created, as soon as Kubernetes answers again. One with an idempotency key is
     /// left: the client asks again.
     pub fn take_back_later(&self) {
-        if self.attempt.selector.is_some() {
-            return;
+        if self.attempt.selector.is_none() {
+            self.withdraw_later();
         }
+    }
+
+    fn withdraw_later(&self) {
         let (api, attempt) = (self.api.clone(), self.attempt.clone());
         tokio::spawn(async move {
             let name = attempt.object.name_any();
@@ -155,9 +177,7 @@ where
                     Err(_) => continue,
                 };
                 let Some(object) = found else { return };
-                let this = Preconditions { uid: object.uid(), resource_version: None };
-                let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-                if api.delete(&name, &params).await.is_ok() {
+                if delete(&api, &object).await.is_ok() {
                     tracing::info!(object = name, "what a request without an answer made is taken back");
                     return;
                 }
@@ -165,4 +185,14 @@ where
             tracing::warn!(object = name, "what a request without an answer may have made could not be taken back");
         });
     }
+}
+
+/// Deletes this very object.
+async fn delete<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let this = Preconditions { uid: object.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+    api.delete(&object.name_any(), &params).await.map(drop)
 }

@@ -41,6 +41,25 @@ async fn a_request_with_an_idempotency_key_makes_one_machine_however_often_it_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_different_requests_with_one_idempotency_key_at_most_one_makes_a_machine() {
+    let site = Site::new().await;
+    let admin = site.admin();
+    let mut kept = 0;
+    for round in 0..6 {
+        let forms = ["web", "other"].map(|name| machine("7", &format!("{name}-{round}")));
+        let key = format!("k-{round}");
+        let answers = join_all(forms.iter().map(|form| admin.once("/vm", &key, form))).await;
+        let (made, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+        assert!(made.len() <= 1, "{answers:?}");
+        for answer in refused {
+            assert_eq!(faults(answer), [("value_error".to_owned(), json!(["header", "idempotency-key"]))]);
+        }
+        kept += made.len();
+    }
+    site.lab.until("only what was answered with a number stays", |lab| lab.seen().len() == kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_the_user_has_is_refused_and_says_so() {
     let site = Site::new().await;
     let admin = site.admin();
