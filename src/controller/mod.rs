@@ -27,6 +27,7 @@ mod settings;
 mod sources;
 mod start;
 mod status;
+mod turns;
 mod unresolved;
 
 use std::{sync::Arc, time::Duration};

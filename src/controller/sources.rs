@@ -1,7 +1,11 @@
 //! The sources of services, as far as this process has fetched them.
 //!
 //! A fetch takes its time, and a reconcile must not: it is told what is known, and woken when that has changed. What was fetched
-//! serves on while it is asked whether there is something newer, and when that fails.
+//! serves on while it is asked whether there is something newer, and when that fails. So many are fetched at a time, in turns that
+//! tenants share.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap, fs::File, io::Cursor, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
@@ -15,8 +19,9 @@ use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::spawn_blocking};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+use super::turns::{Tenant, Turn, Turns};
 use crate::{
     artifacts::{self, Artifact, Store},
     docker::content::{
@@ -44,6 +49,7 @@ pub struct Sources {
     places: Arc<Places>,
     /// Opened when it is needed for the first time.
     fetcher: Arc<OnceCell<Fetcher>>,
+    turns: Arc<Turns>,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -68,6 +74,8 @@ struct Fetcher {
 /// What a service asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// Who asks for it.
+    pub tenant: Tenant,
     /// What is fetched.
     pub what: What,
     /// How much it may be.
@@ -142,6 +150,8 @@ pub enum Sight {
         trouble: Option<Reason>,
         /// When it is asked again.
         due: Option<Timestamp>,
+        /// What it was asked for with when it was fetched, or found to be the newest.
+        request: Option<String>,
     },
     /// It is being fetched.
     Fetching,
@@ -152,8 +162,11 @@ pub enum Sight {
 #[derive(Debug, Default)]
 struct Entry {
     fingerprint: String,
+    /// What it was last asked for with, and what with when that was answered.
     request: Option<String>,
-    running: bool,
+    answered: Option<String>,
+    /// The fetch that is under way; it ends when nobody wants what it fetches any more.
+    running: Option<AbortOnDropHandle<()>>,
     fetched: Option<Arc<Fetched>>,
     failure: Option<Failure>,
     failures: u32,
@@ -164,7 +177,7 @@ struct Entry {
 impl Sources {
     /// None yet. What is under way ends with the token.
     pub fn new(places: Places, stop: CancellationToken) -> Self {
-        Self { stop, places: Arc::new(places), fetcher: Arc::default(), entries: Arc::default() }
+        Self { stop, places: Arc::new(places), fetcher: Arc::default(), turns: Arc::default(), entries: Arc::default() }
     }
 
     /// What is known of a service's source, which is fetched if that is due; `done` is called when that has ended.
@@ -177,25 +190,32 @@ impl Sources {
         }
         let untried = entry.fetched.is_none() && entry.failure.is_none();
         let due = untried || entry.request != asked.request || entry.due.is_some_and(|due| due <= now);
-        if due && !entry.running {
-            entry.running = true;
+        if due && entry.running.is_none() {
             entry.request.clone_from(&asked.request);
-            self.begin(uid, asked, done);
+            entry.running = Some(self.begin(uid, asked, entry.fetched.clone(), done));
         }
         entry.sight()
     }
 
-    fn begin(&self, uid: &str, asked: Asked, done: impl FnOnce() + Send + 'static) {
+    fn begin(
+        &self,
+        uid: &str,
+        asked: Asked,
+        held: Option<Arc<Fetched>>,
+        done: impl FnOnce() + Send + 'static,
+    ) -> AbortOnDropHandle<()> {
         let (stop, entries, uid) = (self.stop.clone(), self.entries.clone(), uid.to_owned());
-        let Asked { fingerprint, interval, .. } = asked.clone();
+        let Asked { fingerprint, request, interval, tenant, .. } = asked.clone();
         let (places, fetcher, ends) = (self.places.clone(), self.fetcher.clone(), self.stop.clone());
+        let turns = self.turns.clone();
         let work = async move {
+            let turn = turns.take(&tenant).await;
             // Whoever has no service with a source needs no place to write.
             let opened = fetcher.get_or_try_init(|| async { Fetcher::open(&places, ends) }).await;
-            opened.map_err(|error| failure(&error))?.fetch(asked).await
+            opened.map_err(|error| failure(&error))?.fetch(asked, held, turn).await
         };
         let work = AssertUnwindSafe(work).catch_unwind();
-        tokio::spawn(async move {
+        AbortOnDropHandle::new(tokio::spawn(async move {
             let Some(ended) = stop.run_until_cancelled_owned(work).await else { return };
             let ended = ended.unwrap_or_else(|_| {
                 let defect = "the fetch failed by a defect of the operator's own; its log says where";
@@ -203,10 +223,10 @@ impl Sources {
             });
             // What was asked for in the meantime is not this.
             if let Some(entry) = entries.lock().get_mut(&uid).filter(|entry| entry.fingerprint == fingerprint) {
-                entry.end(ended, interval);
+                entry.end(ended, request, interval);
             }
             done();
-        });
+        }))
     }
 
     /// The service is gone, or needs no source any more.
@@ -216,14 +236,16 @@ impl Sources {
 }
 
 impl Entry {
-    fn end(&mut self, ended: Result<Fetched, Failure>, interval: Option<Duration>) {
-        self.running = false;
+    fn end(&mut self, ended: Result<Arc<Fetched>, Failure>, request: Option<String>, interval: Option<Duration>) {
+        // It is this that is running, and has nothing more to wait for.
+        self.running = None;
         let now = Timestamp::now();
         match ended {
             Ok(fetched) => {
                 self.failures = 0;
                 self.failure = None;
-                self.fetched = Some(Arc::new(fetched));
+                self.fetched = Some(fetched);
+                self.answered = request;
                 self.due = interval.and_then(|interval| now.checked_add(interval).ok());
             }
             Err(failure) => {
@@ -238,12 +260,13 @@ impl Entry {
     }
 
     fn sight(&self) -> Sight {
-        let Self { fetched, failure, due, .. } = self;
+        let Self { fetched, failure, due, answered, .. } = self;
         match (fetched, failure) {
             (Some(fetched), failure) => Sight::Ready {
                 fetched: fetched.clone(),
                 trouble: failure.as_ref().map(|failure| failure.reason.clone()),
                 due: *due,
+                request: answered.clone(),
             },
             (None, Some(failure)) => Sight::Failed(failure.clone()),
             (None, None) => Sight::Fetching,
@@ -272,26 +295,37 @@ impl Fetcher {
         Ok(Self { networks: networks.clone(), artifacts: artifacts.clone(), mirrors, _folder: folder })
     }
 
-    async fn fetch(&self, asked: Asked) -> Result<Fetched, Failure> {
+    /// What is asked for, or what is held of it, if there is nothing newer.
+    async fn fetch(&self, asked: Asked, held: Option<Arc<Fetched>>, turn: Turn) -> Result<Arc<Fetched>, Failure> {
         let Asked { what, limits, .. } = asked;
-        match what {
+        let fetched = match what {
             What::Archive { bytes, sha256 } => {
                 check(&bytes, sha256.as_deref())?;
-                unpack(Archive::Memory(Cursor::new(bytes)), limits).await
+                unpack(Archive::Memory(Cursor::new(bytes)), limits, turn).await?
             }
             What::Download(download) => {
                 let file = self.download(*download, &limits).await.map_err(|error| failure(&error))?;
-                unpack(Archive::File(file), limits).await
+                unpack(Archive::File(file), limits, turn).await?
             }
-            What::Artifact(artifact) => unpack(Archive::File(self.uploaded(&artifact, &limits).await?), limits).await,
+            What::Artifact(artifact) => {
+                let file = self.uploaded(&artifact, &limits).await?;
+                unpack(Archive::File(file), limits, turn).await?
+            }
             What::Git(request, known) => {
+                if let Some(held) = held {
+                    let seen = self.mirrors.look(&request).await.map_err(|error| failure(&error))?;
+                    if held.revision == revision(&seen.name, &seen.commit) {
+                        return Ok(held);
+                    }
+                }
                 let fetched = self.mirrors.fetch(&request, known.as_ref()).await.map_err(|error| failure(&error))?;
                 let git::Fetched { content, name, commit, rewritten, notes } = fetched;
                 let rewritten = rewritten.iter().map(ToString::to_string);
                 let notes = rewritten.chain(notes.iter().map(ToString::to_string)).collect();
-                Ok(Fetched { content, revision: revision(&name, &commit), notes })
+                Fetched { content, revision: revision(&name, &commit), notes }
             }
-        }
+        };
+        Ok(Arc::new(fetched))
     }
 
     async fn uploaded(&self, artifact: &Artifact, limits: &Limits) -> Result<File, Failure> {
@@ -367,10 +401,14 @@ enum Archive {
     File(File),
 }
 
-async fn unpack(archive: Archive, limits: Limits) -> Result<Fetched, Failure> {
-    let unpacked = spawn_blocking(move || match archive {
-        Archive::Memory(bytes) => archive::read(bytes, limits),
-        Archive::File(file) => archive::read(file, limits),
+/// Unpacks an archive, which goes on when nobody waits for it any more: only then its turn is over.
+async fn unpack(archive: Archive, limits: Limits, turn: Turn) -> Result<Fetched, Failure> {
+    let unpacked = spawn_blocking(move || {
+        let _turn = turn;
+        match archive {
+            Archive::Memory(bytes) => archive::read(bytes, limits),
+            Archive::File(file) => archive::read(file, limits),
+        }
     });
     let unpacked = unpacked.await.map_err(|error| content::Error::Spool(error.into())).flatten();
     let content = unpacked.map_err(|error| Failure {

@@ -139,11 +139,7 @@ async fn a_repository_that_is_written_for_compose_runs_unchanged_on_another_host
 
     // Nothing is new: nothing happens.
     lab.publish("site", Repository { image, page: "first", greeting: "hello" }.archive()).await;
-    lab.fetch(&name).await;
-    lab.until(&name, "fetched again", |status| {
-        status.source.as_ref().is_some_and(|source| source.fetched_at.is_some())
-    })
-    .await;
+    lab.fetch_now(&name).await;
     lab.until_ready(&name).await;
     assert_eq!((lab.container(&name, "web"), lab.container(&name, "tool")), (web.clone(), tool.clone()));
     // Another page: another volume in the place of the former, and what users wrote is there.

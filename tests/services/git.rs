@@ -93,6 +93,9 @@ async fn a_service_follows_its_repository_over_https() {
     })
     .await;
     assert_eq!(lab.page(&name), "third");
+    // It is told for as long as that is the newest.
+    lab.fetch_now(&name).await;
+    lab.until_source(&name, "the same", |revision, notes| revision.ends_with(&third) && !notes.is_empty()).await;
 
     // A version, and what is not there.
     forge.repository.git(&["tag", "v1.2.0", &first]);

@@ -145,9 +145,24 @@ impl Lab {
 
     /// Asks whether the source of a service has something newer.
     pub async fn fetch(&self, name: &str) {
-        let annotations = json!({"cloudfaster.app/fetchAt": jiff::Timestamp::now().to_string()});
+        self.fetch_with(name, &jiff::Timestamp::now().to_string()).await;
+    }
+
+    /// The same with a value of one's own.
+    async fn fetch_with(&self, name: &str, value: &str) {
+        let annotations = json!({"cloudfaster.app/fetchAt": value});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         self.services().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Has the source of a service fetched, and waits until it was answered.
+    pub async fn fetch_now(&self, name: &str) {
+        let value = jiff::Timestamp::now().to_string();
+        self.fetch_with(name, &value).await;
+        self.until(name, "fetched again", |status| {
+            status.source.as_ref().is_some_and(|source| source.fetched_at.as_ref() == Some(&value))
+        })
+        .await;
     }
 
     pub async fn secret(&self, name: &str, kind: &str, data: Value) {

@@ -140,7 +140,7 @@ pub struct SourceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub notes: Vec<String>,
-    /// The value of the annotation `cloudfaster.app/fetchAt` that it was last asked for with.
+    /// The value of the annotation `cloudfaster.app/fetchAt` with which it was last fetched, or found to be the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched_at: Option<String>,
 }

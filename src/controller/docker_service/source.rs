@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::{
-        DockerService,
+        self, DockerService,
         common::{NameRef, SecretKeyRef},
         docker_service::{ArchiveSource, ConfigMapKeyRef, FETCH_AT, GitSource, Source, SourceStatus},
     },
@@ -21,6 +21,7 @@ use crate::{
         Shared,
         secret::{self, text},
         sources::{self, Asked, Download, Failure, Fetched, Sight, What},
+        turns::Tenant,
         unresolved::{Unresolved, stall, wait},
     },
     docker::{
@@ -79,7 +80,9 @@ pub async fn supply(
         }
     };
     let fingerprint = fingerprint(&(git, archive, format!("{limits:?}")), &what);
-    let asked = Asked { what, limits, fingerprint, request: request.clone(), interval };
+    let tenant =
+        Tenant { namespace: service.namespace().unwrap_or_default(), user: service.labels().get(api::USER).cloned() };
+    let asked = Asked { tenant, what, limits, fingerprint, request, interval };
     let (services, object) = (shared.services.clone(), ObjectRef::from_obj(service));
     let uid = service.uid().unwrap_or_default();
     match shared.sources.see(&uid, asked, move || services.wake(object)) {
@@ -88,7 +91,7 @@ pub async fn supply(
             let message = format!("spec.source: {message}");
             Err(if for_good { stall(&word, message) } else { wait(&word, message) })
         }
-        Sight::Ready { fetched, trouble, due } => {
+        Sight::Ready { fetched, trouble, due, request } => {
             let Fetched { content, revision, notes } = &*fetched;
             let content = root(content, path.as_deref())?;
             let (digest, notes) = (content.digest().to_owned(), notes.clone());

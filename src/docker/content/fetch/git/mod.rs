@@ -30,12 +30,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    sync::{Mutex as AsyncMutex, Semaphore},
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{runtime::Handle, sync::Mutex as AsyncMutex, task::spawn_blocking, time::timeout};
 
 use crate::docker::content::Builder;
 
@@ -54,7 +49,7 @@ pub use request::{Credentials, Fetched, Known, Limits, Note, Request, Rewritten,
 pub use ssh::SshAccess;
 pub use url::{GitUrl, InvalidUrl, SshUrl};
 
-/// The mirrors in a folder. Cheap to clone.
+/// The mirrors in a folder. Cheap to clone. How many are brought up to date at a time is up to who asks.
 #[derive(Clone)]
 pub struct Mirrors(Arc<Shared>);
 
@@ -63,7 +58,6 @@ struct Shared {
     networks: Networks,
     limits: Limits,
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
-    permits: Semaphore,
     /// Held as long as the folder is ours.
     _claim: File,
 }
@@ -89,9 +83,8 @@ impl Mirrors {
             Ok(file)
         };
         let claim = claim().map_err(Error::Storage)?;
-        let permits = Semaphore::new(limits.concurrent.max(1));
         let locks = Mutex::default();
-        Ok(Self(Arc::new(Shared { root, networks, limits, locks, permits, _claim: claim })))
+        Ok(Self(Arc::new(Shared { root, networks, limits, locks, _claim: claim })))
     }
 
     /// What a reference stands for now. Only references are asked for, and of a commit nobody is asked.
@@ -103,10 +96,7 @@ impl Mirrors {
         let stop = Stop::default();
         let _stop = StopOnDrop(stop.clone());
         let visit = self.visit(place, wanted, None, &stop);
-        let look = async {
-            let _permit = self.0.permits.acquire().await;
-            spawn_blocking(move || visit.look()).await.map_err(|error| Error::Storage(error.into()))?
-        };
+        let look = async { spawn_blocking(move || visit.look()).await.map_err(|error| Error::Storage(error.into()))? };
         let (name, commit) = self.in_time(request, look).await?;
         Ok(Seen { name, commit: commit.to_string() })
     }
@@ -120,7 +110,6 @@ impl Mirrors {
         let stop = Stop::default();
         let _stop = StopOnDrop(stop.clone());
         let fetch = async {
-            let _permit = self.0.permits.acquire().await;
             let mut problem = String::new();
             for _ in 0..2 {
                 match self.attempt(request, &place, &wanted, known, &stop).await {

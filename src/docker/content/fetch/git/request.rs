@@ -129,8 +129,6 @@ pub struct Limits {
     pub submodules: usize,
     /// How deep submodules lie in each other.
     pub depth: u32,
-    /// Repositories that are fetched at a time.
-    pub concurrent: usize,
 }
 
 impl Default for Limits {
@@ -143,7 +141,6 @@ impl Default for Limits {
             unpacked: 8 << 30,
             submodules: 32,
             depth: 4,
-            concurrent: 8,
         }
     }
 }
