@@ -38,14 +38,23 @@ where
             }
             shim.ask(api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))).await.map(drop)
         }
-        Change::Delete => {
-            let this = Preconditions { uid: object.uid(), resource_version: None };
-            let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-            shim.ask(api.delete(&name, &params)).await.map(drop)
-        }
+        Change::Delete => shim.ask(delete(&api, object)).await,
     };
     match done {
         Err(kube::Error::Api(status)) if status.is_not_found() => Err(missing()),
         done => Ok(done?),
     }
+}
+
+/// Deletes an object, and never another one that was made under its name.
+///
+/// # Errors
+/// When it is not there any more, or cannot be deleted.
+pub async fn delete<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let this = Preconditions { uid: object.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+    api.delete(&object.name_any(), &params).await.map(drop)
 }

@@ -17,6 +17,7 @@ use super::{
     Shim,
     attempt::{Attempt, Relation},
     cache::name,
+    change,
     fault::Fault,
     index::{Index, Known},
     problem::Problem,
@@ -92,7 +93,7 @@ where
     async fn alone(&self, made: K) -> Result<K, Problem> {
         match self.same_key().await?.into_iter().find(|object| object.uid() != made.uid()) {
             Some(other) => {
-                if delete(&self.api, &made).await.is_err() {
+                if self.shim.ask(change::delete(&self.api, &made)).await.is_err() {
                     self.withdraw_later();
                 }
                 self.there(other)
@@ -177,7 +178,7 @@ where
                     Err(_) => continue,
                 };
                 let Some(object) = found else { return };
-                if delete(&api, &object).await.is_ok() {
+                if change::delete(&api, &object).await.is_ok() {
                     tracing::info!(object = name, "what a request without an answer made is taken back");
                     return;
                 }
@@ -185,14 +186,4 @@ where
             tracing::warn!(object = name, "what a request without an answer may have made could not be taken back");
         });
     }
-}
-
-/// Deletes this very object.
-async fn delete<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
-where
-    K: Resource + Clone + Debug + DeserializeOwned,
-{
-    let this = Preconditions { uid: object.uid(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-    api.delete(&object.name_any(), &params).await.map(drop)
 }

@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams, Preconditions},
+    api::{ListParams, PostParams},
 };
 
 use super::{ApiKey, Hash, LABEL, Scope};
-use crate::kubernetes::describe;
+use crate::{kubernetes::describe, rest::change};
 
 /// The shortest key from elsewhere that is taken, in characters: only a hash of it is kept, which must not be guessed.
 const SHORTEST: usize = 20;
@@ -122,10 +122,7 @@ pub async fn run(args: KeyArgs, client: Client) -> Result<(), KeyError> {
             for id in id {
                 let unknown = || KeyError::Unknown(id.clone(), rest_namespace.clone());
                 let secret = api.get_opt(&id).await?.filter(|secret| secret.labels().contains_key(LABEL));
-                let uid = secret.ok_or_else(unknown)?.uid();
-                let this = Preconditions { uid, resource_version: None };
-                let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
-                api.delete(&id, &params).await?;
+                change::delete(&api, &secret.ok_or_else(unknown)?).await?;
                 println!("{id} is revoked");
             }
         }
