@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::spawn_blocking};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::turns::{Tenant, Turn, Turns};
+use super::turns::{Share, Turn, Turns};
 use crate::{
     artifacts::{self, Artifact, Store},
     docker::content::{
@@ -74,8 +74,8 @@ struct Fetcher {
 /// What a service asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Who asks for it.
-    pub tenant: Tenant,
+    /// Whose turn it takes.
+    pub share: Share,
     /// What is fetched.
     pub what: What,
     /// How much it may be.
@@ -205,14 +205,14 @@ impl Sources {
         done: impl FnOnce() + Send + 'static,
     ) -> AbortOnDropHandle<()> {
         let (stop, entries, uid) = (self.stop.clone(), self.entries.clone(), uid.to_owned());
-        let Asked { fingerprint, request, interval, tenant, .. } = asked.clone();
+        let Asked { share, what, limits, fingerprint, request, interval } = asked;
         let (places, fetcher, ends) = (self.places.clone(), self.fetcher.clone(), self.stop.clone());
         let turns = self.turns.clone();
         let work = async move {
-            let turn = turns.take(&tenant).await;
+            let turn = turns.take(&share).await;
             // Whoever has no service with a source needs no place to write.
             let opened = fetcher.get_or_try_init(|| async { Fetcher::open(&places, ends) }).await;
-            opened.map_err(|error| failure(&error))?.fetch(asked, held, turn).await
+            opened.map_err(|error| failure(&error))?.fetch(what, limits, held, turn).await
         };
         let work = AssertUnwindSafe(work).catch_unwind();
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -296,8 +296,13 @@ impl Fetcher {
     }
 
     /// What is asked for, or what is held of it, if there is nothing newer.
-    async fn fetch(&self, asked: Asked, held: Option<Arc<Fetched>>, turn: Turn) -> Result<Arc<Fetched>, Failure> {
-        let Asked { what, limits, .. } = asked;
+    async fn fetch(
+        &self,
+        what: What,
+        limits: Limits,
+        held: Option<Arc<Fetched>>,
+        turn: Turn,
+    ) -> Result<Arc<Fetched>, Failure> {
         let fetched = match what {
             What::Archive { bytes, sha256 } => {
                 check(&bytes, sha256.as_deref())?;

@@ -11,9 +11,9 @@ const ALL: usize = 8;
 const OF_A_NAMESPACE: usize = 4;
 const OF_A_USER: usize = 2;
 
-/// Whose work it is.
+/// Whose share of the turns it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Tenant {
+pub struct Share {
     /// The namespace.
     pub namespace: String,
     /// The user of the REST API, of whom several share a namespace.
@@ -23,8 +23,8 @@ pub struct Tenant {
 /// The turns.
 pub struct Turns {
     all: Arc<Semaphore>,
-    /// What namespaces, as tenants without a user, and users may have of them, as long as they have or await any.
-    shares: Mutex<HashMap<Tenant, Arc<Semaphore>>>,
+    /// What namespaces, without a user, and their users may have of them, as long as they have or await any.
+    shares: Mutex<HashMap<Share, Arc<Semaphore>>>,
 }
 
 /// A turn, until it is dropped.
@@ -41,20 +41,20 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for a turn. Whoever has as many as are due to him is not in the way of others.
-    pub async fn take(&self, tenant: &Tenant) -> Turn {
-        let of_user = match &tenant.user {
-            Some(_) => hold(self.share(tenant.clone(), OF_A_USER)).await,
+    pub async fn take(&self, share: &Share) -> Turn {
+        let of_user = match &share.user {
+            Some(_) => hold(self.due(share.clone(), OF_A_USER)).await,
             None => None,
         };
-        let namespace = Tenant { user: None, ..tenant.clone() };
-        let of_namespace = hold(self.share(namespace, OF_A_NAMESPACE)).await;
+        let namespace = Share { user: None, ..share.clone() };
+        let of_namespace = hold(self.due(namespace, OF_A_NAMESPACE)).await;
         Turn { _held: [of_user, of_namespace, hold(self.all.clone()).await] }
     }
 
-    fn share(&self, tenant: Tenant, turns: usize) -> Arc<Semaphore> {
+    fn due(&self, share: Share, turns: usize) -> Arc<Semaphore> {
         let mut shares = self.shares.lock();
-        shares.retain(|_, share| Arc::strong_count(share) > 1);
-        shares.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(turns))).clone()
+        shares.retain(|_, due| Arc::strong_count(due) > 1);
+        shares.entry(share).or_insert_with(|| Arc::new(Semaphore::new(turns))).clone()
     }
 }
 
@@ -69,39 +69,39 @@ mod tests {
 
     use super::*;
 
-    fn tenant(namespace: &str, user: Option<&str>) -> Tenant {
-        Tenant { namespace: namespace.to_owned(), user: user.map(str::to_owned) }
+    fn share(namespace: &str, user: Option<&str>) -> Share {
+        Share { namespace: namespace.to_owned(), user: user.map(str::to_owned) }
     }
 
     /// Takes turns as long as there are any at once.
-    fn take_all(turns: &Turns, tenant: &Tenant) -> Vec<Turn> {
-        std::iter::from_fn(|| turns.take(tenant).now_or_never()).take(ALL + 1).collect()
+    fn take_all(turns: &Turns, share: &Share) -> Vec<Turn> {
+        std::iter::from_fn(|| turns.take(share).now_or_never()).take(ALL + 1).collect()
     }
 
     #[test]
     fn nobody_has_all_turns() {
         let turns = Turns::default();
-        let first = take_all(&turns, &tenant("shop", Some("ana")));
+        let first = take_all(&turns, &share("shop", Some("ana")));
         assert_eq!(first.len(), OF_A_USER);
-        let second = take_all(&turns, &tenant("shop", Some("eva")));
+        let second = take_all(&turns, &share("shop", Some("eva")));
         assert_eq!(second.len(), OF_A_USER);
         // The namespace has its share, and the users of another one, of the same names, have theirs.
-        assert!(take_all(&turns, &tenant("shop", Some("ida"))).is_empty());
-        assert!(take_all(&turns, &tenant("shop", None)).is_empty());
-        assert_eq!(take_all(&turns, &tenant("zoo", Some("ana"))).len(), OF_A_USER);
-        let third = take_all(&turns, &tenant("zoo", None));
+        assert!(take_all(&turns, &share("shop", Some("ida"))).is_empty());
+        assert!(take_all(&turns, &share("shop", None)).is_empty());
+        assert_eq!(take_all(&turns, &share("zoo", Some("ana"))).len(), OF_A_USER);
+        let third = take_all(&turns, &share("zoo", None));
         assert_eq!(third.len(), OF_A_NAMESPACE);
-        assert!(take_all(&turns, &tenant("bar", None)).is_empty(), "there are not more");
+        assert!(take_all(&turns, &share("bar", None)).is_empty(), "there are not more");
         drop(third);
-        assert_eq!(take_all(&turns, &tenant("bar", None)).len(), OF_A_NAMESPACE);
+        assert_eq!(take_all(&turns, &share("bar", None)).len(), OF_A_NAMESPACE);
         drop((first, second));
-        assert_eq!(take_all(&turns, &tenant("shop", None)).len(), OF_A_NAMESPACE);
+        assert_eq!(take_all(&turns, &share("shop", None)).len(), OF_A_NAMESPACE);
     }
 
     #[tokio::test]
     async fn who_waits_has_the_next_turn_and_who_gives_up_has_none() {
         let turns = Turns::default();
-        let (shop, zoo) = (tenant("shop", None), tenant("zoo", None));
+        let (shop, zoo) = (share("shop", None), share("zoo", None));
         let mut held = take_all(&turns, &shop);
         let mut waiting = Box::pin(turns.take(&shop));
         assert!(waiting.as_mut().now_or_never().is_none());

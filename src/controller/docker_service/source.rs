@@ -21,7 +21,7 @@ use crate::{
         Shared,
         secret::{self, text},
         sources::{self, Asked, Download, Failure, Fetched, Sight, What},
-        turns::Tenant,
+        turns::Share,
         unresolved::{Unresolved, stall, wait},
     },
     docker::{
@@ -80,9 +80,9 @@ pub async fn supply(
         }
     };
     let fingerprint = fingerprint(&(git, archive, format!("{limits:?}")), &what);
-    let tenant =
-        Tenant { namespace: service.namespace().unwrap_or_default(), user: service.labels().get(api::USER).cloned() };
-    let asked = Asked { tenant, what, limits, fingerprint, request, interval };
+    let share =
+        Share { namespace: service.namespace().unwrap_or_default(), user: service.labels().get(api::USER).cloned() };
+    let asked = Asked { share, what, limits, fingerprint, request, interval };
     let (services, object) = (shared.services.clone(), ObjectRef::from_obj(service));
     let uid = service.uid().unwrap_or_default();
     match shared.sources.see(&uid, asked, move || services.wake(object)) {

@@ -52,15 +52,8 @@ impl Tarpit {
 }
 
 fn asked(namespace: &str, fingerprint: &str, what: What) -> Asked {
-    let tenant = Tenant { namespace: namespace.to_owned(), user: None };
-    Asked {
-        tenant,
-        what,
-        limits: Limits::default(),
-        fingerprint: fingerprint.to_owned(),
-        request: None,
-        interval: None,
-    }
+    let share = Share { namespace: namespace.to_owned(), user: None };
+    Asked { share, what, limits: Limits::default(), fingerprint: fingerprint.to_owned(), request: None, interval: None }
 }
 
 /// An archive with an empty file.
